@@ -1,0 +1,39 @@
+import { connect } from 'kasagi-engine/client'
+import { arena, radiusOf, size } from '../shared/arena.js'
+import { createSteering } from './steering.js'
+import { draw, type Camera } from './draw.js'
+import { showLeaders, showPanel } from './panel.js'
+
+const canvas = document.querySelector('canvas')!
+const paint = canvas.getContext('2d')!
+const camera: Camera = { x: size / 2, y: size / 2, scale: 1 }
+
+const name = new URLSearchParams(location.search).get('name') ?? `player ${Math.floor(Math.random() * 1000)}`
+const server = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`
+const room = await connect(server).join(arena, { name: 'main', join: { name } })
+const { cells } = room.tables
+
+const steering = createSteering(canvas)
+const bites: { x: number; y: number; at: number }[] = []
+room.on('eaten', ({ x, y }) => bites.push({ x, y, at: performance.now() }))
+room.onStatus((status) => { document.title = `arena · ${status}` })
+
+// The server takes aims in world coordinates, twenty times a second at most.
+setInterval(() => {
+  const aim = steering.aim(camera)
+  const mine = cells.mine
+  const from = mine === undefined ? camera : { x: cells.x[mine], y: cells.y[mine] }
+  if (aim !== undefined) room.send('aim', { x: from.x + aim.x, y: from.y + aim.y })
+}, 50)
+setInterval(() => { showPanel(room); showLeaders(room) }, 500)
+
+requestAnimationFrame(function frame() {
+  const mine = cells.mine
+  if (mine !== undefined) {
+    camera.x = cells.smooth(mine, 'x')
+    camera.y = cells.smooth(mine, 'y')
+    camera.scale += (1.6 / (1 + radiusOf(cells.mass[mine]) / 120) - camera.scale) * 0.05
+  }
+  draw(paint, room, camera, bites)
+  requestAnimationFrame(frame)
+})

@@ -1,0 +1,9 @@
+import { connect } from 'kasagi-engine/client'
+import { counter } from '../shared/counter.js'
+
+const room = await connect(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`).join(counter, { name: 'main' })
+const show = (): void => { document.querySelector('output')!.textContent = String(room.globals.count) }
+
+room.onFlush(show)
+show()
+document.querySelector('button')!.onclick = () => room.send('add', { by: 1 })

@@ -1,0 +1,33 @@
+// Builds dist/: kernels by AssemblyScript, TypeScript by tsc, and prints the size of the browser SDK. `node scripts/build.mjs`
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import asc from 'assemblyscript/asc'
+import { build } from 'esbuild'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const kernels = join(root, 'dist/workers/kernels')
+
+console.log('building …')
+mkdirSync(kernels, { recursive: true })
+const { error, stderr } = await asc.main([
+  join(root, 'workers/kernels/index.ts'), '-o', join(kernels, 'kernels.wasm'), '--runtime', 'stub', '--importMemory', '--sharedMemory',
+  '--initialMemory', '1', '--maximumMemory', '65536', '--noExportMemory', '--noAssert', '-O3',
+  '--enable', 'simd', '--enable', 'threads', '--enable', 'bulk-memory',
+])
+if (error !== null) { console.error(stderr.toString()); process.exit(1) }
+
+execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.json')], { stdio: 'inherit', cwd: root })
+chmodSync(join(root, 'dist/src/cli.js'), 0o755)
+
+const { outputFiles } = await build({
+  entryPoints: [join(root, 'dist/src/client/index.js')], bundle: true, minify: true, format: 'esm', platform: 'browser', target: 'es2022',
+  external: ['ws'], write: false,
+})
+const [bundle] = outputFiles
+writeFileSync(join(root, 'dist/client.min.js'), bundle.contents)
+const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
+console.log(`browser SDK: ${kB(bundle.contents.length)} minified, ${kB(gzipSync(bundle.contents).length)} gzipped`)
+writeFileSync(join(root, 'dist/.built'), '')

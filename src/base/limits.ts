@@ -1,0 +1,78 @@
+/** Every number that bounds something, with its reason. Imported by both threads and the client, so that writer and reader agree. */
+
+/** Tables are indexed by row number in 32 bits with room for a generation beside it; and a full compare of more is no longer real time. */
+export const rowsMax = 2 ** 20
+
+/** Rows per step of a kernel: one u64 of bitmap. Every column is padded to a multiple of it. */
+export const rowsPerWord = 64
+
+/** u16 indices in the wire structs; 65535 and 65534 are taken by generations and ids. */
+export const tablesMax = 256
+export const fieldsMax = 256
+
+/** A room id (`type:name`) in bytes: it is a key of Redis, a log field and a header field. */
+export const roomIdBytesMax = 96
+
+/** Text in one field; longer texts belong in rows of their own, or outside. */
+export const textBytesMax = 4096
+
+/** One message of a client, by default. Inputs are a few fields; 4 KiB leaves room for text. */
+export const clientMessageBytesMax = 4096
+
+/** Inputs a client may send per second on average, and at once, by default. A 60 Hz game with two inputs a frame fits. */
+export const inputsPerSecondMax = 120
+export const inputsBurstMax = 240
+
+/** Bytes queued on a socket, beyond a snapshot in flight, above which a client counts as slow. */
+export const backlogBytesDefault = 1024 * 1024
+
+/** A snapshot chunk: above 16 KiB uWebSockets.js no longer batches, so a chunk may as well be twice that. */
+export const chunkBytesMax = 32 * 1024
+
+/** Steps of a quantized field: the kernels quantize by adding 2^23, so the step's number must fit the mantissa below it. */
+export const quantizedStepsMax = 2 ** 23 - 1
+
+/** An arena in bytes: address space, not memory; untouched pages cost nothing. At most 2 GiB, so that addresses stay small integers in V8. */
+export const arenaBytesDefault = 1024 ** 3
+export const arenaBytesMax = 2 * 1024 ** 3 - 65536
+
+/** The smallest block the arena gives out. A counter's room needs about half of it. */
+export const blockBytesMin = 128 * 1024
+
+/** Rooms per worker: entries of the arena's block table. */
+export const roomsPerWorkerMax = 4096
+
+/** Bytes from the main thread to one worker, not yet moved to journals. One second of 30,000 small inputs. */
+export const inputRingBytes = 4 * 1024 * 1024
+
+/** Descriptors from a worker to the main thread, not yet read. */
+export const outputRingSlots = 16_384
+
+/** One room's journal: inputs waiting for the next tick, or applied but not yet committed. */
+export const journalBytes = 64 * 1024
+
+/** Of it, kept for joins, leaves and control when inputs have filled the rest. */
+export const journalReservedBytes = 16 * 1024
+
+/** Sessions of a room, unless its author says otherwise, and at most. */
+export const sessionsDefault = 256
+export const sessionsMax = 16_384
+
+/** Events per flush, unless the author says otherwise; and their bytes. What must be seen is a row, not an event. */
+export const eventsPerFlushDefault = 256
+export const eventBytesPerFlushMax = 64 * 1024
+
+/** Refusals of inputs that one flush carries, in bytes; further inputs of that turn wait for the next. */
+export const nackBytesPerFlushMax = 32 * 1024
+
+/** Timers of one name that can be armed at once. */
+export const timersPerNameMax = 1024
+
+/** Flushes between two state hashes of a stream: about every five seconds at 20 Hz. */
+export const flushesPerHash = 100
+
+/** A room's ticks that may be late before they are skipped: never burst. */
+export const ticksBehindMax = 1
+
+/** Inputs the SDK keeps until they are durable. */
+export const heldInputsMax = 1024

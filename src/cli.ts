@@ -1,0 +1,86 @@
+#!/usr/bin/env node
+/** `kasagi`: serves projects. A mistake is one line on stderr and exit code 2. */
+import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { KasagiError } from './base/errors.js'
+import { optionsHelp, parseConfig, type Config } from './config.js'
+import { startEngine, type Engine } from './engine.js'
+import { createLogger } from './server/logging.js'
+import { loadProjects, serveProjects, type Project } from './server/projects.js'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+
+const help = `kasagi ${version}: rooms that stay in step
+
+  kasagi serve PROJECT…     serve one or more projects
+  kasagi --version
+
+A project is a folder with
+  rooms/    room files: export default defineRoom(schema, { … })
+  shared/   schemas and constants that rooms and pages share
+  web/      pages; web/main.ts is bundled to main.js
+The first project is served at /, each at /<its folder's name>/.
+
+Options of serve, each also as environment variable (--port: KASAGI_PORT)
+${optionsHelp()}
+`
+
+async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help') || argv.includes('-h') || argv.length === 0) return void process.stdout.write(help)
+  if (argv.includes('--version')) return void process.stdout.write(`${version}\n`)
+  const [command, ...rest] = argv
+  if (command !== 'serve') throw new KasagiError('bad-option', `${command} is no command; try: kasagi serve <project>`)
+  const { config, rest: folders } = parseConfig(rest, process.env)
+  if (folders.length === 0) throw new KasagiError('bad-option', 'name a project folder: kasagi serve <project>')
+  await serve(config, folders)
+}
+
+async function serve(config: Config, folders: readonly string[]): Promise<void> {
+  const outFolder = mkdtempSync(join(tmpdir(), 'kasagi-'))
+  const log = createLogger(config.logLevel, config.logJson)
+  try {
+    const projects = await loadProjects(folders, outFolder)
+    const engine = await startEngine({ config, log, roomBundles: projects.map(({ roomBundle }) => roomBundle), http: serveProjects(projects) })
+    process.stdout.write(banner(engine, projects))
+    stopOnSignals(engine, outFolder)
+  } catch (error) {
+    rmSync(outFolder, { recursive: true, force: true })
+    if (error instanceof KasagiError && error.code === 'port-busy') {
+      throw new KasagiError('port-busy', `port ${config.port} is taken by another program; type: PORT=${config.port + 1} make run, or add --port ${config.port + 1}`)
+    }
+    throw error
+  }
+}
+
+function banner(engine: Engine, projects: readonly Project[]): string {
+  const node = process.versions.node.split('.').slice(0, 2).join('.')
+  const wide = Math.max(...projects.map(({ name }) => name.length))
+  const lines = projects.map(({ name, title, mounts }) => {
+    const url = `http://localhost:${engine.port}${mounts[0]}`
+    return `  ${name.padEnd(wide)}  ${url.padEnd(32)} ${title}`.trimEnd().slice(0, 80)
+  })
+  const workers = `${engine.workers} worker${engine.workers === 1 ? '' : 's'}`
+  return [`kasagi ${version} · Node ${node} · ${engine.socketKind} · ${workers}`, ...lines, '  Open one in two tabs. Ctrl+C stops.', ''].join('\n')
+}
+
+function stopOnSignals(engine: Engine, outFolder: string): void {
+  let asked = false
+  const stop = (): void => {
+    if (asked) process.exit(1)
+    asked = true
+    engine.stop().finally(() => {
+      rmSync(outFolder, { recursive: true, force: true })
+      process.exit(0)
+    })
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  if (!(error instanceof KasagiError)) throw error
+  process.stderr.write(`kasagi: ${error.message.replace(/\s*\n\s*/g, ' ')}\n`)
+  process.exit(2)
+})

@@ -1,0 +1,201 @@
+/**
+ * Applies sections (schema/section.fbs) to a client's replicas, straight from typed-array views over the message. Browser and Node.
+ * What does not fit the field tables throws BadSection: the caller answers with a resync.
+ */
+import { generationField, idField } from '../schema/field-tables.js'
+import { bytesVector, scalar, struct, structVector, verify, type TableRule } from '../wire/verifier.js'
+import { decodeRow, despawnRow, hashColumn, hashIds, nameRow, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn } from './table.js'
+
+export class BadSection extends Error {}
+
+export interface SectionView {
+  readonly u32: Uint32Array
+  readonly u16: Uint16Array
+  readonly u8: Uint8Array
+  readonly epoch: number
+  readonly seq: number
+  readonly prevSeq: number
+  readonly tick: number
+  readonly stream: number
+  /** Byte offsets of the vectors' first elements, 0 if absent. */
+  readonly vectors: readonly number[]
+  readonly missedEvents: number
+}
+
+const rule: TableRule = {
+  fields: [struct(32, true), bytesVector, structVector(12), structVector(20), structVector(12), structVector(12), structVector(8), scalar(4)],
+}
+const vectorCount = 6
+const dataVector = 0, rangeVector = 1, rowSetVector = 2, columnVector = 3, eventVector = 4, hashVector = 5
+
+/** Opens a message that is a section; undefined if it is something else. Throws BadSection for a broken one. */
+export function openSection(message: ArrayBuffer): SectionView | undefined {
+  const u8 = new Uint8Array(message)
+  if (u8.length < 8 || u8[4] !== 75 || u8[5] !== 83 || u8[6] !== 69 || u8[7] !== 67) return undefined
+  if (!verify(u8, 'KSEC', rule)) throw new BadSection('the section is no FlatBuffer')
+  const u32 = new Uint32Array(message, 0, message.byteLength >> 2), u16 = new Uint16Array(message, 0, message.byteLength >> 1)
+  const table = u32[0], vtable = table - u32[table >> 2]
+  const offsetOf = (field: number): number => 4 + 2 * field < u16[vtable >> 1] ? u16[(vtable + 4 + 2 * field) >> 1] : 0
+  const vectors = Array.from({ length: vectorCount }, (_, index) => {
+    const offset = offsetOf(1 + index)
+    return offset === 0 ? 0 : table + offset + u32[(table + offset) >> 2] + 4
+  })
+  const head = (table + offsetOf(0)) >> 2
+  const wide = (at: number): number => u32[head + at] + u32[head + at + 1] * 0x1_0000_0000
+  const missed = offsetOf(7)
+  return {
+    u32, u16, u8, vectors, epoch: wide(0), seq: wide(2), prevSeq: wide(4), tick: u32[head + 6], stream: u32[head + 7],
+    missedEvents: missed === 0 ? 0 : u32[(table + missed) >> 2],
+  }
+}
+
+const countOf = (section: SectionView, vector: number): number => {
+  const at = section.vectors[vector]
+  return at === 0 ? 0 : section.u32[(at - 4) >> 2]
+}
+
+export interface ApplyTime { readonly nowMs: number; readonly intervalMs: number }
+
+/** Compares the section's hashes with the replicas as they are before it; gives the columns that differ. */
+export function differingColumns(section: SectionView, replicas: readonly Replica[]): { table: string; field: string }[] {
+  const differing: { table: string; field: string }[] = []
+  for (let index = 0; index < countOf(section, hashVector); index++) {
+    const at = (section.vectors[hashVector] >> 2) + index * 2
+    const replica = replicas[section.u32[at] & 0xffff], field = section.u32[at] >>> 16, hash = section.u32[at + 1]
+    if (replica === undefined) throw new BadSection('a hash names no table')
+    const column = field === idField ? undefined : replica.columns[field]
+    const own = field === idField ? hashIds(replica) : column === undefined ? undefined : hashColumn(replica, column)
+    if (own !== hash) differing.push({ table: replica.table.name, field: column?.field.name ?? '$id' })
+  }
+  return differing
+}
+
+/** True if the section carries hashes. */
+export const hasHashes = (section: SectionView): boolean => countOf(section, hashVector) > 0
+
+/** True if it is the last chunk of its stream's snapshot. */
+export function isLastChunk(section: SectionView): boolean {
+  for (let index = 0; index < countOf(section, rangeVector); index++) {
+    if (section.u32[(section.vectors[rangeVector] >> 2) + index * 3] >>> 16 === 1) return true
+  }
+  return false
+}
+
+export const isChunk = (section: SectionView): boolean => countOf(section, rangeVector) > 0
+
+export function applySection(section: SectionView, replicas: readonly Replica[], time: ApplyTime): void {
+  clearRanges(section, replicas)
+  const columns = countOf(section, columnVector)
+  let column = 0
+  for (let index = 0; index < countOf(section, rowSetVector); index++) {
+    const at = (section.vectors[rowSetVector] >> 2) + index * 5
+    const replica = replicas[section.u32[at] & 0xffff]
+    if (replica === undefined) throw new BadSection('a row set names no table')
+    const rows = readRows(section, at, replica.table.capacity)
+    const what = section.u32[at] >>> 16 & 0xff
+    if (what === 1) for (const row of rows) spawnRow(replica, row)
+    if (what === 2) for (const row of rows) despawnRow(replica, row)
+    for (; column < columns; column++) {
+      const word = (section.vectors[columnVector] >> 2) + column * 3
+      if ((section.u32[word] & 0xffff) !== index) break
+      applyColumn(section, replica, section.u32[word] >>> 16, rows, section.u32[word + 1], section.u32[word + 2], time)
+    }
+  }
+}
+
+function clearRanges(section: SectionView, replicas: readonly Replica[]): void {
+  for (let index = 0; index < countOf(section, rangeVector); index++) {
+    const at = (section.vectors[rangeVector] >> 2) + index * 3
+    const replica = replicas[section.u32[at] & 0xffff]
+    if (replica === undefined) throw new BadSection('a range names no table')
+    const end = Math.min(section.u32[at + 2], replica.end)
+    for (let row = section.u32[at + 1]; row < end; row++) despawnRow(replica, row)
+  }
+}
+
+let scratch = new Uint32Array(1024)
+
+function readRows(section: SectionView, at: number, capacity: number): Uint32Array {
+  const { u32, u8 } = section
+  const form = u32[at] >>> 24, first = u32[at + 1], count = u32[at + 2], bytes = u32[at + 4]
+  const from = dataAt(section, u32[at + 3], bytes)
+  if (count > capacity || first > capacity) throw new BadSection('a row set is larger than its table')
+  if (scratch.length < count) scratch = new Uint32Array(count * 2)
+  const rows = scratch.subarray(0, count)
+  let found = 0, next = first
+  if (form === 0) while (found < count) rows[found++] = next++
+  else if (form === 1) {
+    for (let byte = 0; byte < bytes; byte++) {
+      for (let bits = u8[from + byte]; bits !== 0 && found < count; bits &= bits - 1) rows[found++] = first + byte * 8 + 31 - Math.clz32(bits & -bits)
+    }
+  } else {
+    for (let byte = from; byte < from + bytes && found < count;) {
+      let gap = 0, shift = 0, part = 128
+      while (part >= 128 && shift < 35) { part = u8[byte++]; gap += (part & 127) * 2 ** shift; shift += 7 }
+      rows[found++] = next + gap
+      next += gap + 1
+    }
+  }
+  if (found !== count || (count > 0 && rows[count - 1] >= capacity)) throw new BadSection('a row set does not hold its rows')
+  return rows
+}
+
+function dataAt(section: SectionView, offset: number, bytes: number): number {
+  if (offset + bytes > countOf(section, dataVector)) throw new BadSection('values lie outside the data')
+  return section.vectors[dataVector] + offset
+}
+
+function applyColumn(section: SectionView, replica: Replica, field: number, rows: Uint32Array, offset: number, bytes: number, time: ApplyTime): void {
+  const from = dataAt(section, offset, bytes)
+  if (field === idField) return applyTexts(section, rows, from, bytes, (row, text) => nameRow(replica, row, text))
+  if (field === generationField) {
+    if (bytes !== rows.length * 2) throw new BadSection('generations do not fit their rows')
+    for (let n = 0; n < rows.length; n++) replica.generation[rows[n]] = section.u16[(from >> 1) + n]
+    return
+  }
+  const column = replica.columns[field]
+  if (column === undefined) throw new BadSection('values name no field')
+  if (column.field.kind === 'text') return applyTexts(section, rows, from, bytes, (row, text) => {
+    touchRow(replica, column, row, time.nowMs, time.intervalMs)
+    ;(column.wire as string[])[row] = text
+  })
+  if (bytes !== rows.length * column.field.bytes) throw new BadSection('values do not fit their rows')
+  applyNumbers(section, replica, column, rows, from, time)
+}
+
+function applyNumbers(section: SectionView, replica: Replica, column: ReplicaColumn, rows: Uint32Array, from: number, time: ApplyTime): void {
+  const wire = column.wire as NumberArray
+  const lanes = wire.length / replica.table.capacity
+  const Values = wire.constructor as new (buffer: ArrayBufferLike, at: number, length: number) => NumberArray
+  const values = new Values(section.u8.buffer, from, rows.length * lanes)
+  for (let n = 0; n < rows.length; n++) {
+    const row = rows[n]
+    touchRow(replica, column, row, time.nowMs, time.intervalMs)
+    for (let lane = 0; lane < lanes; lane++) wire[row * lanes + lane] = values[n * lanes + lane]
+    decodeRow(column, row)
+  }
+}
+
+const decoder = new TextDecoder()
+
+/** `count` lengths (u16), then the texts one after the other. */
+function applyTexts(section: SectionView, rows: Uint32Array, from: number, bytes: number, put: (row: number, text: string) => void): void {
+  let at = from + rows.length * 2
+  for (let n = 0; n < rows.length; n++) {
+    const length = section.u16[(from >> 1) + n]
+    if (at + length > from + bytes) throw new BadSection('texts lie outside their values')
+    put(rows[n], decoder.decode(section.u8.subarray(at, at + length)))
+    at += length
+  }
+}
+
+export interface ReceivedEvent { readonly event: number; readonly data: DataView; readonly at: number; readonly end: number }
+
+export function eventsOf(section: SectionView): ReceivedEvent[] {
+  const data = new DataView(section.u8.buffer)
+  return Array.from({ length: countOf(section, eventVector) }, (_, index) => {
+    const word = (section.vectors[eventVector] >> 2) + index * 3
+    const at = dataAt(section, section.u32[word + 1], section.u32[word + 2])
+    return { event: section.u32[word] & 0xffff, data, at, end: at + section.u32[word + 2] }
+  })
+}

@@ -1,0 +1,183 @@
+/**
+ * A room's replication on the client: frames in, replicas brought up to a position. Browser and Node; knows nothing of sockets.
+ *
+ * Invariant: a client has one position, the last frame it applied whole. A section whose prevSeq lies beyond it, or of another epoch, is a
+ * gap: one Resync is asked for, and nothing is applied until it is answered. Streams 5 << 24 (addressed events) have no position.
+ */
+import type { EntityTable, PublicTables } from '../schema/field-tables.js'
+import { unpackFields } from '../wire/fields.js'
+import { applySection, differingColumns, eventsOf, hasHashes, isChunk, isLastChunk, openSection, type SectionView } from './apply.js'
+import { createReplica, type Replica } from './table.js'
+
+const ownRowEvent = 65535
+const streamKind = (stream: number): number => stream >>> 24
+
+export interface ReplicationHandlers {
+  /** A frame was applied whole; row callbacks and events come before it. */
+  flushed(): void
+  event(name: string, data: Record<string, unknown>): void
+  missed(events: number): void
+  /** Ask the server for what is missing behind the position. */
+  resync(): void
+  /** The room's state is complete: after a join, or a resync. */
+  complete(): void
+  differs(columns: readonly { table: string; field: string }[]): void
+  nowMs(): number
+}
+
+export interface Replication {
+  readonly tables: PublicTables
+  readonly replicas: readonly Replica[]
+  readonly position: { epoch: number; seq: number }
+  tick: number
+  /** Measured time between frames, ms: what smoothing spreads a change over. */
+  intervalMs: number
+  /** The ref of the session's own row, or undefined. */
+  ownRow: { readonly row: number; readonly generation: number } | undefined
+  state: 'snapshot' | 'live' | 'waiting'
+  sections: number
+  frames: number
+}
+
+interface Inside extends Replication {
+  readonly handlers: ReplicationHandlers
+  readonly verify: boolean
+  /** Sections still to come of the frame that an Own opened. */
+  open: SectionView[]
+  expected: number
+  /** Streams whose last chunk has not come yet. */
+  chunksOf: Set<number>
+  lastFrameMs: number
+}
+
+export function createReplication(tables: PublicTables, flushHz: number, verify: boolean, handlers: ReplicationHandlers): Replication {
+  const inside: Inside = {
+    tables, handlers, verify, replicas: tables.tables.map((table: EntityTable) => createReplica(table)),
+    position: { epoch: 0, seq: 0 }, tick: 0, intervalMs: flushHz > 0 ? 1000 / flushHz : 50, ownRow: undefined, state: 'snapshot',
+    sections: 0, frames: 0, open: [], expected: 0, chunksOf: new Set(), lastFrameMs: 0,
+  }
+  return inside
+}
+
+/** A snapshot at this position follows: the chunks of the room's stream and of the session's own. */
+export function expectSnapshot(replication: Replication, epoch: number, seq: number): void {
+  const inside = replication as Inside
+  inside.position.epoch = epoch
+  inside.position.seq = seq
+  inside.state = 'snapshot'
+  inside.open = []
+  inside.expected = 0
+  inside.chunksOf = new Set([0, 2])
+}
+
+/** Missing sections follow: frames like any other. */
+export function expectSections(replication: Replication): void {
+  const inside = replication as Inside
+  inside.state = 'live'
+  inside.open = []
+  inside.expected = 0
+  inside.handlers.complete()
+}
+
+/** An Own has opened a frame of so many sections; they are applied as a unit. */
+export function expectFrame(replication: Replication, sections: number): void {
+  const inside = replication as Inside
+  inside.expected = sections
+  inside.open = []
+}
+
+/** Takes a message that is no server message: a section, or nothing. */
+export function receiveSection(replication: Replication, message: ArrayBuffer): boolean {
+  const inside = replication as Inside
+  const section = openSection(message)
+  if (section === undefined) return false
+  inside.sections++
+  if (inside.state === 'waiting') return true
+  if (isChunk(section)) takeChunk(inside, section)
+  else {
+    inside.open.push(section)
+    if (inside.open.length >= inside.expected) applyFrame(inside)
+  }
+  return true
+}
+
+function takeChunk(inside: Inside, section: SectionView): void {
+  if (inside.state !== 'snapshot' || section.seq !== inside.position.seq || section.epoch !== inside.position.epoch) return
+  applySection(section, inside.replicas, timeOf(inside))
+  takeOwnRow(inside, section)
+  inside.tick = section.tick
+  if (isLastChunk(section)) inside.chunksOf.delete(streamKind(section.stream))
+  if (inside.chunksOf.size > 0) return
+  inside.state = 'live'
+  inside.handlers.complete()
+  callBack(inside, [])
+}
+
+const timeOf = ({ handlers, intervalMs }: Inside): { nowMs: number; intervalMs: number } => ({ nowMs: handlers.nowMs(), intervalMs })
+
+function applyFrame(inside: Inside): void {
+  const frame = inside.open
+  inside.open = []
+  inside.expected = 0
+  if (frame.some((section) => isGap(inside, section))) return askResync(inside)
+  measureInterval(inside)
+  for (const section of frame) {
+    if (inside.verify && hasHashes(section)) compareHashes(inside, section)
+    if (section.seq > inside.position.seq || section.seq === frame[0].seq) applySection(section, inside.replicas, timeOf(inside))
+    takeOwnRow(inside, section)
+    inside.tick = section.tick
+  }
+  inside.position.seq = Math.max(inside.position.seq, frame[0].seq)
+  inside.frames++
+  callBack(inside, frame)
+}
+
+/** A section continues the position if its stream changed last at or before it. */
+function isGap({ position, state }: Inside, section: SectionView): boolean {
+  if (state !== 'live') return true
+  if (section.epoch !== position.epoch) return true
+  return streamKind(section.stream) !== 5 && section.prevSeq > position.seq
+}
+
+function askResync(inside: Inside): void {
+  inside.state = 'waiting'
+  inside.handlers.resync()
+}
+
+/** For whoever finds that the state cannot be trusted. */
+export function loseSync(replication: Replication): void {
+  const inside = replication as Inside
+  if (inside.state !== 'waiting') askResync(inside)
+}
+
+function compareHashes(inside: Inside, section: SectionView): void {
+  const differing = differingColumns(section, inside.replicas)
+  if (differing.length > 0) inside.handlers.differs(differing)
+}
+
+/** Frames come at the room's pace; one that comes much later says nothing about it. */
+function measureInterval(inside: Inside): void {
+  const now = inside.handlers.nowMs(), since = now - inside.lastFrameMs
+  if (since > 1 && since < inside.intervalMs * 4) inside.intervalMs += (since - inside.intervalMs) * 0.1
+  inside.lastFrameMs = now
+}
+
+function takeOwnRow(inside: Inside, section: SectionView): void {
+  for (const { event, data, at } of eventsOf(section)) {
+    if (event !== ownRowEvent) continue
+    inside.ownRow = data.getUint16(at + 6, true) === 1 ? { row: data.getUint32(at, true), generation: data.getUint16(at + 4, true) } : undefined
+  }
+}
+
+/** Row callbacks first, then events, then the flush. */
+function callBack(inside: Inside, frame: readonly SectionView[]): void {
+  inside.handlers.flushed()
+  for (const section of frame) {
+    if (section.missedEvents > 0) inside.handlers.missed(section.missedEvents)
+    for (const { event, data, at, end } of eventsOf(section)) {
+      const table = inside.tables.events[event]
+      const values = table === undefined ? undefined : unpackFields(table.fields, data, at, end)
+      if (values !== undefined) inside.handlers.event(table.name, values)
+    }
+  }
+}

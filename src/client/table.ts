@@ -1,0 +1,150 @@
+/**
+ * A client's replica of one table: wire values as they came, and beside them, where they differ, the values that authors read. Allocated at
+ * declared capacity when the room is joined, so a captured column never goes stale. Browser and Node.
+ */
+import { createLaneHash, finishLaneHash, hashLane } from '../base/hash.js'
+import type { EntityTable, FieldTable } from '../schema/field-tables.js'
+import { dequantize } from '../schema/quantize.js'
+
+export type NumberArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array
+
+export interface ReplicaColumn {
+  readonly field: FieldTable
+  /** Wire values of `field.bytes` each; texts as strings. */
+  readonly wire: NumberArray | string[]
+  /** What authors index: the same array, or the decoded one of a quantized field. */
+  readonly values: NumberArray | string[]
+  smoothing: Smoothing | undefined
+}
+
+/** Where a smoothed value came from and when it began to move, by row. */
+export interface Smoothing { readonly from: Float64Array; readonly startMs: Float64Array }
+
+export interface Replica {
+  readonly table: EntityTable
+  readonly alive: Uint8Array
+  readonly generation: Uint16Array
+  readonly ids: string[]
+  readonly byId: Map<string, number>
+  readonly columns: readonly ReplicaColumn[]
+  size: number
+  end: number
+  /** Rows of the frame that is being applied, for callbacks after it. */
+  readonly spawned: Set<number>
+  readonly despawned: Set<number>
+  readonly changed: Map<number, Set<string>>
+}
+
+const arrays = {
+  i8: Int8Array, u8: Uint8Array, i16: Int16Array, u16: Uint16Array, i32: Int32Array, u32: Uint32Array, f32: Float32Array, f64: Float64Array,
+  bool: Uint8Array, choice: Uint8Array,
+} as const
+
+function createColumn(field: FieldTable, rows: number): ReplicaColumn {
+  if (field.kind === 'text') {
+    const texts = new Array<string>(rows).fill('')
+    return { field, wire: texts, values: texts, smoothing: undefined }
+  }
+  if (field.kind === 'quantized') {
+    const wire = field.bytes === 1 ? new Uint8Array(rows) : field.bytes === 2 ? new Uint16Array(rows) : new Uint32Array(rows)
+    return { field, wire, values: new Float32Array(rows), smoothing: undefined }
+  }
+  // A ref is 8 bytes: two lanes a row.
+  const wire = field.kind === 'ref' ? new Uint32Array(rows * 2) : new arrays[field.kind as keyof typeof arrays](rows)
+  return { field, wire, values: wire, smoothing: undefined }
+}
+
+export const createReplica = (table: EntityTable): Replica => ({
+  table, alive: new Uint8Array(table.capacity), generation: new Uint16Array(table.capacity), ids: [], byId: new Map(),
+  columns: table.fields.map((field) => createColumn(field, table.capacity)),
+  size: 0, end: 0, spawned: new Set(), despawned: new Set(), changed: new Map(),
+})
+
+export function spawnRow(replica: Replica, row: number): void {
+  if (replica.alive[row] === 0) replica.size++
+  replica.alive[row] = 1
+  replica.end = Math.max(replica.end, row + 1)
+  replica.spawned.add(row)
+}
+
+export function despawnRow(replica: Replica, row: number): void {
+  if (replica.alive[row] === 0) return
+  replica.alive[row] = 0
+  replica.size--
+  if (replica.ids[row] !== undefined) replica.byId.delete(replica.ids[row])
+  if (!replica.spawned.delete(row)) replica.despawned.add(row)
+  replica.changed.delete(row)
+}
+
+export function nameRow(replica: Replica, row: number, id: string): void {
+  replica.ids[row] = id
+  if (id !== '') replica.byId.set(id, row)
+}
+
+/** Notes a changed field for the callbacks, and lets a smoothed value start from where it is shown now. */
+export function touchRow(replica: Replica, column: ReplicaColumn, row: number, nowMs: number, intervalMs: number): void {
+  const isNew = replica.spawned.has(row)
+  if (!isNew) {
+    const fields = replica.changed.get(row)
+    if (fields === undefined) replica.changed.set(row, new Set([column.field.name]))
+    else fields.add(column.field.name)
+  }
+  const { smoothing } = column
+  if (smoothing === undefined) return
+  smoothing.from[row] = isNew ? NaN : shownValue(column, row, nowMs, intervalMs)
+  smoothing.startMs[row] = nowMs
+}
+
+/** The value between the last one and the one before, one flush interval behind; a new row starts at its value. */
+export function shownValue(column: ReplicaColumn, row: number, nowMs: number, intervalMs: number): number {
+  const to = (column.values as NumberArray)[row]
+  if (column.smoothing === undefined) return to
+  const from = column.smoothing.from[row], part = (nowMs - column.smoothing.startMs[row]) / intervalMs
+  return Number.isNaN(from) || part >= 1 ? to : from + (to - from) * Math.max(0, part)
+}
+
+export function startSmoothing(column: ReplicaColumn): void {
+  const rows = column.values.length
+  column.smoothing = { from: new Float64Array(rows).fill(NaN), startMs: new Float64Array(rows) }
+}
+
+/** Copies decoded values of quantized rows. */
+export function decodeRow(column: ReplicaColumn, row: number): void {
+  if (column.field.kind === 'quantized') (column.values as NumberArray)[row] = dequantize(column.field, (column.wire as NumberArray)[row])
+}
+
+/** The column's state hash as schema/section.fbs defines it. */
+export function hashColumn(replica: Replica, column: ReplicaColumn): number {
+  const hash = createLaneHash()
+  const { field } = column
+  const lanes = field.kind === 'text' ? undefined : new DataView((column.wire as NumberArray).buffer)
+  for (let row = 0; row < replica.end; row++) {
+    if (replica.alive[row] === 0) continue
+    hashLane(hash, row)
+    if (lanes === undefined) { hashText(hash, (column.wire as string[])[row]); continue }
+    const at = row * field.bytes
+    if (field.bytes === 1) hashLane(hash, lanes.getUint8(at))
+    else if (field.bytes === 2) hashLane(hash, lanes.getUint16(at, true))
+    else for (let lane = 0; lane < field.bytes; lane += 4) hashLane(hash, lanes.getUint32(at + lane, true))
+  }
+  return finishLaneHash(hash)
+}
+
+const encoder = new TextEncoder()
+
+function hashText(hash: ReturnType<typeof createLaneHash>, text: string): void {
+  const bytes = encoder.encode(text)
+  hashLane(hash, bytes.length)
+  for (let at = 0; at < bytes.length; at += 4) hashLane(hash, bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24)
+}
+
+/** The ids' hash: they are a text column without a field. */
+export function hashIds(replica: Replica): number {
+  const hash = createLaneHash()
+  for (let row = 0; row < replica.end; row++) {
+    if (replica.alive[row] === 0) continue
+    hashLane(hash, row)
+    hashText(hash, replica.ids[row] ?? '')
+  }
+  return finishLaneHash(hash)
+}

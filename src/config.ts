@@ -1,0 +1,116 @@
+/** Settings: one table from which flags, environment and --help come. A wrong one is one line that says what is allowed. */
+import { availableParallelism } from 'node:os'
+import { KasagiError } from './base/errors.js'
+import { arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, inputsPerSecondMax } from './base/limits.js'
+
+export interface Config {
+  readonly port: number
+  readonly host: string
+  readonly workers: number
+  readonly arenaBytes: number
+  readonly origins: readonly string[]
+  readonly messageBytes: number
+  readonly inputsPerSecond: number
+  readonly backlogBytes: number
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent'
+  readonly logJson: boolean
+  /** Tests only: the fault point at which a worker ends, once. */
+  readonly fault: string | undefined
+}
+
+interface Setting {
+  readonly key: keyof Config
+  readonly flag: string
+  readonly env: readonly string[]
+  /** What stands behind the flag in the help; empty for a switch. */
+  readonly value: string
+  readonly help: string
+  readonly hidden?: boolean
+  readonly fallback: () => unknown
+  /** The value, or undefined if the text is none. */
+  parse(text: string): unknown
+  readonly allowed: string
+}
+
+const integer = (low: number, high: number) => (text: string): number | undefined => {
+  const value = Number(text)
+  return /^\d+$/.test(text) && value >= low && value <= high ? value : undefined
+}
+
+const units: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
+const bytes = (low: number, high: number) => (text: string): number | undefined => {
+  const match = /^(\d+)([KMG]?)$/i.exec(text)
+  const value = match === null ? NaN : Number(match[1]) * units[match[2].toUpperCase()]
+  return value >= low && value <= high ? value : undefined
+}
+
+const levels = ['error', 'warn', 'info', 'debug', 'silent']
+const one = (names: readonly string[]) => (text: string): string | undefined => names.includes(text) ? text : undefined
+const arenaBytesMin = 16 * 1024 ** 2
+
+export const settings: readonly Setting[] = [
+  { key: 'port', flag: 'port', env: ['KASAGI_PORT', 'PORT'], value: 'N', help: 'port to listen on', fallback: () => 9001, parse: integer(0, 65535), allowed: '0 to 65535' },
+  { key: 'host', flag: 'host', env: ['KASAGI_HOST'], value: 'ADDRESS', help: 'address to listen on', fallback: () => '0.0.0.0', parse: (text) => text || undefined, allowed: 'an address' },
+  { key: 'workers', flag: 'workers', env: ['KASAGI_WORKERS'], value: 'N', help: 'threads that run rooms; one fewer than cores', fallback: () => Math.max(1, availableParallelism() - 1), parse: integer(1, 256), allowed: '1 to 256' },
+  { key: 'arenaBytes', flag: 'arena-bytes', env: ['KASAGI_ARENA_BYTES'], value: 'N', help: 'address space per worker, with K, M or G', fallback: () => arenaBytesDefault, parse: bytes(arenaBytesMin, arenaBytesMax), allowed: '16M to just below 2G' },
+  { key: 'origins', flag: 'origin', env: ['KASAGI_ORIGIN'], value: 'ORIGIN', help: 'page that may connect; again for more; * for all', fallback: () => [], parse: (text) => text.split(',').map((part) => part.trim()).filter(Boolean), allowed: 'https://example.org' },
+  { key: 'messageBytes', flag: 'message-bytes', env: ['KASAGI_MESSAGE_BYTES'], value: 'N', help: 'largest message of a client', fallback: () => clientMessageBytesMax, parse: bytes(64, 1024 ** 2), allowed: '64 to 1M' },
+  { key: 'inputsPerSecond', flag: 'inputs-per-second', env: ['KASAGI_INPUTS_PER_SECOND'], value: 'N', help: 'messages a client may send per second', fallback: () => inputsPerSecondMax, parse: integer(1, 1_000_000), allowed: '1 to 1000000' },
+  { key: 'backlogBytes', flag: 'backlog-bytes', env: ['KASAGI_BACKLOG_BYTES'], value: 'N', help: 'bytes queued for a client before it counts as slow', fallback: () => backlogBytesDefault, parse: bytes(1024, 1024 ** 3), allowed: '1K to 1G' },
+  { key: 'logLevel', flag: 'log-level', env: ['KASAGI_LOG_LEVEL'], value: 'LEVEL', help: 'error, warn, info, debug or silent', fallback: () => 'info', parse: one(levels), allowed: levels.join(', ') },
+  { key: 'logJson', flag: 'log-json', env: ['KASAGI_LOG_JSON'], value: '', help: 'log JSON lines', fallback: () => false, parse: (text) => ['', '1', 'true'].includes(text) ? true : text === '0' || text === 'false' ? false : undefined, allowed: '1 or 0' },
+  { key: 'fault', flag: 'fault', env: ['KASAGI_FAULT'], value: 'POINT', help: '', hidden: true, fallback: () => undefined, parse: (text) => text, allowed: 'a fault point' },
+]
+
+/** The settings of `argv` (flags before environment before defaults), and what is no flag. Throws KasagiError `bad-option`. */
+export function parseConfig(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): { config: Config; rest: string[] } {
+  const given = new Map<string, unknown>()
+  const rest: string[] = []
+  for (let at = 0; at < argv.length; at++) {
+    if (!argv[at].startsWith('--')) { rest.push(argv[at]); continue }
+    const [flag, inline] = splitFlag(argv[at])
+    const setting = settings.find((entry) => entry.flag === flag)
+    if (setting === undefined) throw new KasagiError('bad-option', `--${flag} is no option${suggestion(flag)}; see kasagi serve --help`)
+    const text = inline ?? (setting.value === '' ? '' : argv[++at])
+    const value = read(setting, text, `--${flag}`)
+    given.set(setting.key, setting.key === 'origins' ? [...(given.get('origins') as string[] ?? []), ...(value as string[])] : value)
+  }
+  for (const setting of settings) {
+    const name = setting.env.find((entry) => env[entry] !== undefined && env[entry] !== '')
+    if (!given.has(setting.key)) given.set(setting.key, name === undefined ? setting.fallback() : read(setting, env[name], name))
+  }
+  return { config: Object.fromEntries(given) as unknown as Config, rest }
+}
+
+function splitFlag(argument: string): [string, string | undefined] {
+  const at = argument.indexOf('=')
+  return at < 0 ? [argument.slice(2), undefined] : [argument.slice(2, at), argument.slice(at + 1)]
+}
+
+function read(setting: Setting, text: string | undefined, name: string): unknown {
+  const value = text === undefined ? undefined : setting.parse(text)
+  if (value === undefined && setting.key !== 'fault') throw new KasagiError('bad-option', `${name}: ${text === undefined ? 'a value is missing' : JSON.stringify(text)}; allowed: ${setting.allowed}`)
+  return value
+}
+
+function suggestion(flag: string): string {
+  const near = settings.filter(({ hidden }) => hidden !== true).map((entry) => ({ flag: entry.flag, far: distance(entry.flag, flag) })).sort((a, b) => a.far - b.far)[0]
+  return near.far <= 3 ? `; did you mean --${near.flag}?` : ''
+}
+
+/** Levenshtein's distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1))
+    row = next
+  }
+  return row[b.length]
+}
+
+/** The options' lines of --help, 80 columns wide. */
+export const optionsHelp = (): string => settings.filter(({ hidden }) => hidden !== true).map((setting) => {
+  const flag = `  --${setting.flag}${setting.value === '' ? '' : ` ${setting.value}`}`
+  return `${flag.padEnd(26)}${setting.help}`
+}).join('\n')

@@ -1,0 +1,82 @@
+/**
+ * Everything that crosses between the main thread and a room worker, in one place.
+ *
+ * Two rings per worker carry what is ordered or frequent; payloads are u32 words followed by bytes, drawn below. A message port carries
+ * what is rare and unordered: catalogs, log lines, metrics. Nothing else crosses, but the few words that each thread stores for the
+ * other in the headers of arena and rooms (arena-layout.ts, room-layout.ts).
+ */
+import type { PublicTables } from '../schema/field-tables.js'
+import { claim, publish, type RingReader, type RingWriter } from './ring.js'
+
+/** Input ring, main to worker. Words, then bytes. */
+export const toWorker = {
+  open: 1,      // roomKey, typeNumber, epochLow, epochHigh, idBytes | id, options
+  join: 2,      // roomKey, connection, sessionIdBytes | session id, join data
+  input: 3,     // roomKey, slot, connection, number, from, input | data
+  leave: 4,     // roomKey, connection, why (0 left, 1 dropped)
+  resync: 5,    // roomKey, slot, connection, epochLow, epochHigh, seqLow, seqHigh
+  release: 6,   // roomKey: the main thread has let go of a closed room's block
+  stop: 7,      //
+} as const
+export const openWords = 5, joinWords = 3, inputWords = 6, leaveWords = 3, resyncWords = 7, releaseWords = 1
+
+/** Output ring, worker to main. */
+export const toMain = {
+  opened: 1,    // roomKey, block address
+  failed: 2,    // roomKey | code                                            the room did not open
+  record: 3,    // roomKey, address, bytes                                   in the room's history
+  snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connection and slot of each
+  refused: 5,   // roomKey, connection | code                                a join
+  nack: 6,      // roomKey, slot, connection, number | code                  an input that never reached the journal
+  closed: 7,    // roomKey | code                                            the main thread answers with release
+} as const
+export const openedWords = 2, failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 1
+
+export const snapshotKind = { sections: 0, snapshot: 1 } as const
+export const leaveWhy = ['left', 'dropped', 'ended'] as const
+
+/** What one of a worker's messages says over its port. */
+export type WorkerMessage =
+  | { readonly kind: 'started'; readonly threadId: number }
+  | { readonly kind: 'catalog'; readonly types: readonly CatalogEntry[] }
+  | { readonly kind: 'broken'; readonly text: string }
+  | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly text: string; readonly fields: Record<string, unknown> }
+  | { readonly kind: 'count'; readonly metric: 'handlerErrors' | 'flushSkipped' | 'quantizedClamped'; readonly labels: Record<string, string>; readonly by: number }
+  | { readonly kind: 'bell' }
+
+/** What the main thread knows of a room type; workers import the modules. */
+export interface CatalogEntry {
+  readonly number: number
+  readonly name: string
+  readonly tables: PublicTables
+  readonly hash: number
+  readonly tickHz: number
+  readonly flushHz: number
+  readonly maxSessions: number
+}
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  readonly memory: WebAssembly.Memory
+  readonly roomBundles: readonly string[]
+  readonly port: MessagePort
+  /** Name and count of a fault point, for tests: the thread ends there, once. */
+  readonly fault: string | undefined
+}
+
+/** Puts one record of `words` and `bytes` into a ring; false if the ring is full. Allocates nothing. */
+export function send(ring: RingWriter, kind: number, words: readonly number[], bytes?: Uint8Array): boolean {
+  const at = claim(ring, kind, words.length * 4 + (bytes === undefined ? 0 : bytes.length))
+  if (at === 0) return false
+  const { u32, u8 } = ring.views
+  for (let i = 0; i < words.length; i++) u32[(at >>> 2) + i] = words[i]
+  if (bytes !== undefined) u8.set(bytes, at + words.length * 4)
+  publish(ring)
+  return true
+}
+
+/** A copy of the bytes behind the words of the record just read at `at`. */
+export const bytesBehind = (ring: RingReader, at: number, words: number): Uint8Array =>
+  ring.views.u8.slice(at + words * 4, at + ring.bytes)
+
+export const textBehind = (ring: RingReader, at: number, words: number): string => new TextDecoder().decode(bytesBehind(ring, at, words))

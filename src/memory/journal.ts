@@ -1,0 +1,101 @@
+/**
+ * A room's journal: everything that happened to the room from outside, numbered, until the state that contains it is committed.
+ *
+ *   header (in the room's header)   +0 tail   +4 head   running bytes mod 2^32      +8 number (wide): of the last entry written
+ *   entry   u32 payload bytes   u32 kind   u32 number low   u32 number high   payload, padded to 8
+ *
+ * Written and read by the room's worker alone, but it outlives the thread: an entry exists once head has moved over it. Entries up to the
+ * committed number are cut; those behind it are applied again by a successor. Inputs may not use the last journalReservedBytes.
+ */
+import { assert } from '../base/assert.js'
+import { journalBytes, journalReservedBytes } from '../base/limits.js'
+import { atJournal, atJournalThrough, type RoomLayout } from './room-layout.js'
+import { align, readWide, writeWide, type Views } from './views.js'
+
+const entryHeaderBytes = 16
+const kindFill = 0
+
+export interface Journal {
+  readonly views: Views
+  readonly data: number
+  readonly header: number
+  /** Where reading goes on; not in memory, because a successor begins behind what is committed. */
+  cursor: number
+}
+
+/** One entry, as {@link nextEntry} gives it; the object is reused. */
+export interface JournalEntry { kind: number; number: number; at: number; bytes: number }
+const entry: JournalEntry = { kind: 0, number: 0, at: 0, bytes: 0 }
+
+const tailOf = (journal: Journal): number => journal.views.u32[journal.header >>> 2]
+const headOf = (journal: Journal): number => journal.views.u32[(journal.header + 4) >>> 2]
+
+/** Attaches; reading begins behind the entries that committed state contains. */
+export function openJournal(views: Views, layout: RoomLayout): Journal {
+  const journal = { views, data: layout.journal, header: layout.base + atJournal, cursor: 0 }
+  cutJournal(journal, readWide(views, layout.base + atJournalThrough))
+  journal.cursor = tailOf(journal)
+  return journal
+}
+
+/** The number of the entry written last; 0 in a new room. */
+export const lastNumber = (journal: Journal): number => readWide(journal.views, journal.header + 8)
+
+/** Appends an entry and copies `bytes` from address `source`; false if it is full. `reserved`: may use what inputs may not. */
+export function appendEntry(journal: Journal, kind: number, source: number, bytes: number, reserved: boolean): boolean {
+  const { u32, u8 } = journal.views
+  const head = headOf(journal)
+  const size = entryHeaderBytes + align(bytes, 8)
+  const offset = head % journalBytes
+  const fill = offset + size > journalBytes ? journalBytes - offset : 0
+  const limit = reserved ? journalBytes : journalBytes - journalReservedBytes
+  if (((head - tailOf(journal)) >>> 0) + fill + size > limit) return false
+  if (fill !== 0) {
+    u32[(journal.data + offset) >>> 2] = fill - entryHeaderBytes
+    u32[(journal.data + offset + 4) >>> 2] = kindFill
+  }
+  const at = journal.data + (fill === 0 ? offset : 0)
+  const number = lastNumber(journal) + 1
+  u32[at >>> 2] = bytes
+  u32[(at + 4) >>> 2] = kind
+  writeWide(journal.views, at + 8, number)
+  u8.copyWithin(at + entryHeaderBytes, source, source + bytes)
+  writeWide(journal.views, journal.header + 8, number)
+  u32[(journal.header + 4) >>> 2] = (head + fill + size) >>> 0
+  return true
+}
+
+/** The next entry to apply, or undefined. The object is reused; its payload stays where it is until the journal is cut. */
+export function nextEntry(journal: Journal): JournalEntry | undefined {
+  const { u32 } = journal.views
+  while (journal.cursor !== headOf(journal)) {
+    const at = journal.data + journal.cursor % journalBytes
+    const bytes = u32[at >>> 2]
+    assert(entryHeaderBytes + bytes <= journalBytes, 'journal: an entry lies inside the journal')
+    journal.cursor = (journal.cursor + entryHeaderBytes + align(bytes, 8)) >>> 0
+    if (u32[(at + 4) >>> 2] === kindFill) continue
+    entry.kind = u32[(at + 4) >>> 2]
+    entry.number = readWide(journal.views, at + 8)
+    entry.at = at + entryHeaderBytes
+    entry.bytes = bytes
+    return entry
+  }
+  return undefined
+}
+
+/** True if entries wait behind the cursor. */
+export const hasEntries = (journal: Journal): boolean => journal.cursor !== headOf(journal)
+
+/** Frees the entries up to and including number `through`. */
+export function cutJournal(journal: Journal, through: number): void {
+  const { u32 } = journal.views
+  let tail = tailOf(journal)
+  const head = headOf(journal)
+  while (tail !== head) {
+    const at = journal.data + tail % journalBytes
+    const isFill = u32[(at + 4) >>> 2] === kindFill
+    if (!isFill && readWide(journal.views, at + 8) > through) break
+    tail = (tail + entryHeaderBytes + align(u32[at >>> 2], 8)) >>> 0
+  }
+  u32[journal.header >>> 2] = tail
+}

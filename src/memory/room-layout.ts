@@ -1,0 +1,174 @@
+/**
+ * The drawn layout of a room's block. A pure function of the field tables and limits, so that a successor, which knows only the block
+ * table and the room's type, computes the very same addresses. All addresses are absolute.
+ *
+ *     0  header, 512 bytes                                      drawn below
+ *   512  journal       journalBytes                             journal.ts
+ *        history index historyRecordsMax entries of 16 bytes: seq (2 x u32), offset, bytes; entry of seq n is n mod historyRecordsMax
+ *        history       historyBytes of whole records, each contiguous and 8-aligned
+ *        snapshot      snapshotBytes: the chunks of the snapshot that the main thread has not yet taken
+ *        tables, each: live, committed, used, stayed, spawned, despawned   bitmaps, one u64 for 64 rows
+ *                      generation   live, committed                        u16 a row
+ *                      id           live, committed, marked, changed       if the table has ids
+ *                      each field   live, committed, changed, and marked for text
+ */
+import { hashText } from '../base/hash.js'
+import { chunkBytesMax, eventBytesPerFlushMax, journalBytes, nackBytesPerFlushMax, rowsPerWord } from '../base/limits.js'
+import type { EntityTable, FieldTable, FullTables } from '../schema/field-tables.js'
+import { align } from './views.js'
+
+/* The header of a room's block.
+ *     0  magic          layoutHash     roomKey        typeNumber
+ *    16  epoch (wide)                  parentEpoch (wide)
+ *    32  forkSeq (wide)                historyOldest (wide)
+ *    48  pendingLow     -              committedSeq (wide)            pendingLow: the point of commitment
+ *    64  releasedSeq (wide)            durableSeq (wide)              both written by the main thread
+ *    80  journalThrough (wide)         flushes        stale           journalThrough: committed; stale: 1 once the room is closing
+ *    96  journal: tail, head, number   see journal.ts, 32 bytes
+ *   128  snapshotBusy   -              tickCount (wide)               snapshotBusy: 1 from the worker's post to the main thread's copy
+ *   144  timeMs (f64)                  -
+ *   160  idBytes        id …           the room id, UTF-8
+ */
+export const roomMagic = 0x4d4f524b // 'KROM'
+export const roomHeaderBytes = 512
+export const atRoomMagic = 0
+export const atLayoutHash = 4
+export const atRoomKey = 8
+export const atTypeNumber = 12
+export const atEpoch = 16
+export const atParentEpoch = 24
+export const atForkSeq = 32
+export const atHistoryOldest = 40
+export const atPendingLow = 48
+export const atCommittedSeq = 56
+export const atReleasedSeq = 64
+export const atDurableSeq = 72
+export const atJournalThrough = 80
+export const atFlushes = 88
+export const atJournal = 96
+export const atSnapshotBusy = 128
+export const atTickCount = 136
+export const atTimeMs = 144
+export const atRoomId = 160
+
+export const historyRecordsMax = 512
+
+export interface ColumnLayout {
+  readonly field: FieldTable
+  /** Index in the full field tables, or generationField, idField. */
+  readonly index: number
+  readonly live: number
+  readonly committed: number
+  /** Bitmap of the rows that this flush found changed. */
+  readonly changed: number
+  /** Text only: bitmap of the rows whose setter was called since the last flush. */
+  readonly marked: number
+}
+
+export interface TableLayout {
+  readonly table: EntityTable
+  readonly index: number
+  /** Rows including the padding, and bitmap words. */
+  readonly rows: number
+  readonly words: number
+  readonly alive: number
+  readonly aliveCommitted: number
+  /** Rows that cannot be given out: alive, committed, or despawned since the last flush. */
+  readonly used: number
+  readonly stayed: number
+  readonly spawned: number
+  readonly despawned: number
+  readonly generation: ColumnLayout
+  readonly id: ColumnLayout | undefined
+  readonly columns: readonly ColumnLayout[]
+}
+
+export interface RoomLayout {
+  readonly base: number
+  readonly hash: number
+  readonly journal: number
+  readonly historyIndex: number
+  readonly history: number
+  readonly historyBytes: number
+  readonly snapshot: number
+  readonly snapshotBytes: number
+  readonly tables: readonly TableLayout[]
+  /** What a record of this room can take at most. */
+  readonly recordBytesMax: number
+  /** End of the block's used part, from `base`. */
+  readonly bytes: number
+}
+
+const generationTable: FieldTable = { name: '$generation', kind: 'u16', audience: 'everyone', bytes: 2, liveBytes: 2, default: 0 }
+export const idBytesMax = 62
+const idTable: FieldTable = { name: '$id', kind: 'text', audience: 'everyone', bytes: 64, liveBytes: 64, default: '', maxBytes: idBytesMax }
+
+/** Hands out addresses one after the other. A gather may overrun its end by 64 bytes: every piece leaves that slack. */
+interface Cursor { at: number }
+const cacheLine = 64
+function take(cursor: Cursor, bytes: number): number {
+  const at = align(cursor.at, cacheLine)
+  cursor.at = at + bytes + cacheLine
+  return at
+}
+
+function layoutColumn(cursor: Cursor, field: FieldTable, index: number, rows: number): ColumnLayout {
+  const bitmapBytes = rows / 8
+  return {
+    field, index,
+    live: take(cursor, rows * field.liveBytes),
+    committed: take(cursor, rows * field.bytes),
+    changed: take(cursor, bitmapBytes),
+    marked: field.kind === 'text' ? take(cursor, bitmapBytes) : 0,
+  }
+}
+
+function layoutTable(cursor: Cursor, table: EntityTable, index: number, fieldNumbers: { generation: number; id: number }): TableLayout {
+  const rows = align(table.capacity, rowsPerWord)
+  const bitmap = (): number => take(cursor, rows / 8)
+  return {
+    table, index, rows, words: rows / rowsPerWord,
+    alive: bitmap(), aliveCommitted: bitmap(), used: bitmap(), stayed: bitmap(), spawned: bitmap(), despawned: bitmap(),
+    generation: layoutColumn(cursor, generationTable, fieldNumbers.generation, rows),
+    id: table.ids ? layoutColumn(cursor, idTable, fieldNumbers.id, rows) : undefined,
+    columns: table.fields.map((field, number) => layoutColumn(cursor, field, number, rows)),
+  }
+}
+
+/** Heads, vtables and the engine's own section; per session a section, a route and a row event; per session and table with owned rows. */
+export const recordFixedBytes = 4096
+export const sessionRecordBytes = 384
+export const ownedTableBytes = (columns: number): number => 256 + columns * 96
+
+const isOwned = (table: EntityTable): boolean => table.audience === 'owner' || table.fields.some((field) => field.audience === 'owner')
+
+/** Every row spawned at once, every bitmap written, every session with sections of its own. */
+export function recordBytesMaxOf(full: FullTables, sessions: number): number {
+  let bytes = recordFixedBytes + eventBytesPerFlushMax + nackBytesPerFlushMax + sessions * sessionRecordBytes
+  for (const table of full.tables) {
+    const rows = align(table.capacity, rowsPerWord)
+    const columns = table.fields.length + 2
+    bytes += table.fields.reduce((sum, field) => sum + field.bytes, 2 + (table.ids ? idTable.bytes : 0)) * rows
+    bytes += (columns + 2) * (rows / 8 + 128)
+    if (isOwned(table)) bytes += (sessions + 1) * ownedTableBytes(columns) + rows * 16
+  }
+  return align(bytes, cacheLine)
+}
+
+export interface LayoutLimits { readonly sessions: number; readonly generationField: number; readonly idField: number }
+
+/** The layout of a room whose block begins at `base`. */
+export function layoutRoom(full: FullTables, limits: LayoutLimits, base: number): RoomLayout {
+  const recordBytesMax = recordBytesMaxOf(full, limits.sessions)
+  const cursor: Cursor = { at: base + roomHeaderBytes }
+  const journal = take(cursor, journalBytes)
+  const historyIndex = take(cursor, historyRecordsMax * 16)
+  const historyBytes = recordBytesMax * 3
+  const history = take(cursor, historyBytes)
+  const snapshotBytes = recordBytesMax + chunkBytesMax * 2
+  const snapshot = take(cursor, snapshotBytes)
+  const numbers = { generation: limits.generationField, id: limits.idField }
+  const tables = full.tables.map((table, index) => layoutTable(cursor, table, index, numbers))
+  const hash = hashText(JSON.stringify([full.tables, limits.sessions]))
+  return { base, hash, journal, historyIndex, history, historyBytes, snapshot, snapshotBytes, tables, recordBytesMax, bytes: cursor.at - base }
+}

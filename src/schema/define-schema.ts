@@ -1,0 +1,92 @@
+/** `defineSchema`, and every mistake that it finds: one error each, naming schema, table and field. Browser-safe. */
+import { fieldsMax, tablesMax } from '../base/limits.js'
+import type { Audience, FieldTable } from './field-tables.js'
+import type { AnyField, Fields, Schema, Shape, TableDef } from './fields.js'
+
+const namePattern = /^[a-z][A-Za-z0-9]*$/
+const reserved = new Set([
+  'size', 'capacity', 'end', 'spawn', 'despawn', 'has', 'at', 'get', 'rowOf', 'ref', 'row', 'rows', 'near', 'touch', 'column',
+  'mine', 'smooth', 'onSpawned', 'onChanged', 'onDespawned', 'id', 'rowsOf', 'rebuild', 'beginTurn',
+])
+const unsupported = new Set(['list', 'json', 'optional', 'i64', 'u64'])
+const integerRanges: Partial<Record<FieldTable['kind'], readonly [number, number]>> = {
+  i8: [-128, 127], u8: [0, 255], i16: [-32768, 32767], u16: [0, 65535], i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1],
+}
+const numeric = new Set(['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'f64', 'quantized'])
+
+/**
+ * Describes what a room's clients and handlers share. Pure data, safe in a browser; shared constants may live beside it.
+ * Throws an Error that names the mistake's place.
+ */
+export function defineSchema<const N extends string, S extends Shape>(name: N, shape: S): Schema<N, S> {
+  const problem = (place: string, what: string): never => { throw new Error(`schema ${name}: ${place}: ${what}`) }
+  checkName(name, 'its name', problem)
+  const tables = Object.entries(shape.tables ?? {})
+  if (tables.length > tablesMax - 2) problem('tables', `at most ${tablesMax - 2}`)
+  checkFields('globals', shape.globals ?? {}, shape, ['everyone', 'server'], problem)
+  for (const [table, def] of tables) checkTable(table, def, shape, problem)
+  for (const kind of ['inputs', 'events'] as const) {
+    for (const [message, fields] of Object.entries(shape[kind] ?? {})) {
+      checkName(message, kind, problem)
+      checkFields(`${kind}.${message}`, fields, shape, ['everyone'], problem)
+    }
+  }
+  for (const kind of ['options', 'join', 'listing'] as const) checkFields(kind, shape[kind] ?? {}, shape, ['everyone', 'server'], problem)
+  checkPlayer(shape, problem)
+  return Object.freeze({ ...shape, name })
+}
+
+type Problem = (place: string, what: string) => never
+
+function checkName(name: string, place: string, problem: Problem): void {
+  if (!namePattern.test(name)) problem(place, `${JSON.stringify(name)} is no name; names are letters and digits and begin with a small letter`)
+}
+
+function checkTable(name: string, { fields, options }: TableDef<Fields>, shape: Shape, problem: Problem): void {
+  checkName(name, 'tables', problem)
+  const home = options.to ?? 'everyone'
+  const allowed: Audience[] = home === 'everyone' ? ['everyone', 'owner', 'server'] : home === 'owner' ? ['everyone', 'owner', 'server'] : ['everyone', 'server']
+  checkFields(name, fields, shape, allowed, problem)
+  for (const field of Object.keys(fields)) if (reserved.has(field)) problem(`${name}.${field}`, 'every table has a member of this name; choose another')
+  if (options.whenFull === 'drop-oldest') problem(name, "whenFull: 'drop-oldest' is not supported by this version")
+  if (options.grid === undefined) return
+  for (const axis of ['x', 'y'] as const) {
+    const field = fields[options.grid[axis]] as AnyField | undefined
+    if (field === undefined || !numeric.has(field.spec.kind)) problem(name, `grid.${axis} names no numeric field: ${String(options.grid[axis])}`)
+  }
+  if (!(options.grid.cell > 0)) problem(name, 'grid.cell is a number above 0')
+}
+
+function checkFields(place: string, fields: Fields, shape: Shape, allowed: readonly Audience[], problem: Problem): void {
+  const entries = Object.entries(fields)
+  if (entries.length > fieldsMax) problem(place, `at most ${fieldsMax} fields`)
+  for (const [name, field] of entries) {
+    const where = `${place}.${name}`
+    checkName(name, place, problem)
+    if (field?.spec === undefined) problem(where, 'is no field type')
+    const { kind, audience, default: value } = field.spec
+    if (unsupported.has(kind)) problem(where, `${kind} is not supported by this version`)
+    if (!allowed.includes(audience)) problem(where, `to('${audience}') has no meaning here`)
+    if (kind === 'ref' && !(field.spec.table! in (shape.tables ?? {}))) problem(where, `refers to the table ${JSON.stringify(field.spec.table)}, which is not declared`)
+    checkDefault(where, field.spec, value, problem)
+  }
+}
+
+function checkDefault(where: string, spec: AnyField['spec'], value: FieldTable['default'], problem: Problem): void {
+  const range = integerRanges[spec.kind]
+  const fits = range !== undefined ? Number.isInteger(value) && (value as number) >= range[0] && (value as number) <= range[1]
+    : spec.kind === 'f32' || spec.kind === 'f64' ? Number.isFinite(value)
+      : spec.kind === 'quantized' ? (value as number) >= spec.min! && (value as number) <= spec.min! + spec.steps! * spec.step!
+        : spec.kind === 'bool' ? typeof value === 'boolean'
+          : spec.kind === 'choice' ? spec.choices!.includes(value as string)
+            : spec.kind === 'text' ? typeof value === 'string' && new TextEncoder().encode(value).length <= spec.maxBytes!
+              : value === null
+  if (!fits) problem(where, `its default ${JSON.stringify(value)} is no value of it`)
+}
+
+function checkPlayer({ player, tables }: Shape, problem: Problem): void {
+  if (player === undefined) return
+  const table = tables?.[player]
+  if (table === undefined) problem('player', `names the table ${JSON.stringify(player)}, which is not declared`)
+  if ((table!.options.to ?? 'everyone') !== 'everyone') problem('player', `the table ${player} is not seen by everyone`)
+}

@@ -1,0 +1,55 @@
+/**
+ * A connection as the main thread holds it: plain data, one per WebSocket. session.ts drives it by what the client sends, outbox.ts by what
+ * its room sends. Main thread.
+ */
+import type { CatalogEntry } from '../memory/crossing.js'
+import type { RoomEntry } from './rooms.js'
+import type { Socket } from './sockets.js'
+
+/**
+ * `new`: no Join yet · `joining`: asked for, no snapshot yet · `live`: gets every frame · `catching`: chunks of a snapshot are still being
+ * handed out · `behind`: past its backlog, or it asked for a resync: gets nothing until that is answered · `gone`
+ */
+export type ClientState = 'new' | 'joining' | 'live' | 'catching' | 'behind' | 'gone'
+
+/** What a Join asked for. */
+export interface JoinRequest {
+  readonly type: CatalogEntry
+  readonly name: string | undefined
+  /** 0 if absent, 1 never, 2 always. */
+  readonly open: number
+  readonly options: Uint8Array
+  readonly join: Uint8Array
+}
+
+export interface Client {
+  readonly socket: Socket
+  /** Equal to the socket's id: what worker and route list call this connection. */
+  readonly connection: number
+  state: ClientState
+  request: JoinRequest | undefined
+  room: RoomEntry | undefined
+  slot: number
+  sessionId: string
+  /** Position: the last frame it got. */
+  epoch: number
+  seq: number
+  /** The next input number that is accepted, and the last one that went to the worker. */
+  nextInput: number
+  lastForwarded: number
+  /** Last input number that an Own has told it. */
+  appliedThrough: number
+  wantsTables: boolean
+  /** Chunks still to be handed out, oldest first. */
+  chunks: Uint8Array[]
+  /** A resync is with the worker. */
+  asked: boolean
+  /** Token bucket of inputs: what is left, and when it was filled. */
+  budget: number
+  budgetMs: number
+}
+
+export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({
+  socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0,
+  appliedThrough: 0, wantsTables: false, chunks: [], asked: false, budget, budgetMs: nowMs,
+})

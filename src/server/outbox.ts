@@ -1,0 +1,225 @@
+/**
+ * What leaves a room, in order: frames, acks, welcomes, snapshots and resyncs. Main thread. Reads a record's head and routes only; its
+ * sections go to the sockets as views of the very bytes that the worker wrote. When every client has been handed a record, its seq is
+ * released, and history may be overwritten up to there.
+ */
+import { errorEntry } from '../base/errors.js'
+import { snapshotKind, toWorker } from '../memory/crossing.js'
+import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
+import { storeWide, storeWord } from '../memory/views.js'
+import { readNacks, readReceivers, readRecordHead, readRoutes, readSections, recordAudience, routeFlags, type Route, type SectionRef } from '../wire/record.js'
+import { roomStream, sessionStream } from '../wire/section.js'
+import { writeNotice, writeOwn, writeOwnInto, writeResynced, writeWelcome, type NackMessage } from '../wire/server-messages.js'
+import { broadcastSection, type Traffic } from './broadcast.js'
+import type { Client } from './client.js'
+import type { RoomEntry } from './rooms.js'
+import { tell, wakeWorker, type SnapshotPost, type WorkerLink } from './worker-link.js'
+
+export interface Outbox {
+  readonly backlogBytes: number
+  readonly traffic: Traffic
+  /** A client is no longer in its room. */
+  onGone(client: Client): void
+  onResync(kind: 'sections' | 'snapshot'): void
+}
+
+interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: boolean }
+
+const ownScratch = new Uint8Array(256)
+const decoder = new TextDecoder()
+
+/** Hands the record at `address` to the room's clients; a seq that was seen before is dropped. */
+export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number): void {
+  const { arena } = room.link
+  const head = readRecordHead(arena, address)
+  if (head.seq <= room.lastSeq) return
+  room.lastSeq = head.seq
+  room.tick = head.tick
+  room.parentEpoch = head.parentEpoch
+  room.forkSeq = head.forkSeq
+  const sections = readSections(arena, address)
+  const routes = readRoutes(arena, address)
+  const due = collectDue(room, address, sections, routes)
+  const shared = sections.find(({ stream }) => stream === roomStream)
+  const section = shared === undefined ? undefined : bytesOf(room, shared)
+  for (const client of room.bySlot.values()) {
+    if (client.state !== 'live') continue
+    const own = due.get(client.slot)
+    if (own === undefined && section === undefined) { client.seq = head.seq; continue }
+    if (client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; continue }
+    client.seq = head.seq
+    client.epoch = head.epoch
+    if (own === undefined) broadcastSection(outbox.traffic, client, section!)
+    else sendFrame(outbox, client, section, own, head.durableSeq)
+  }
+  enterAndLeave(outbox, room, routes)
+  storeWide(arena, room.base + atReleasedSeq, head.seq)
+}
+
+const bytesOf = ({ link }: RoomEntry, { address, bytes }: SectionRef): Uint8Array => link.arena.u8.subarray(address, address + bytes)
+
+/** What is due to single clients, by slot. */
+function collectDue(room: RoomEntry, address: number, sections: readonly SectionRef[], routes: readonly Route[]): Map<number, Due> {
+  const due = new Map<number, Due>()
+  const of = (slot: number): Due => {
+    let entry = due.get(slot)
+    if (entry === undefined) due.set(slot, entry = { own: undefined, addressed: [], nacks: [], applied: false })
+    return entry
+  }
+  for (const route of routes) {
+    const client = room.bySlot.get(route.slot)
+    if (client?.connection !== route.connection || (route.flags & routeFlags.left) !== 0) continue
+    const entry = of(route.slot)
+    if (route.section >= 0) entry.own = bytesOf(room, sections[route.section])
+    if (route.appliedThrough > client.appliedThrough) { client.appliedThrough = route.appliedThrough; entry.applied = true }
+  }
+  for (const { slot, number, address: at, bytes } of readNacks(room.link.arena, address)) {
+    const [code, text] = decoder.decode(room.link.arena.u8.slice(at, at + bytes)).split('\n')
+    of(slot).nacks.push({ number, code, text: text ?? '' })
+  }
+  for (const { slot, section } of readReceivers(room.link.arena, address)) {
+    if (sections[section].audience === recordAudience.some) of(slot).addressed.push(bytesOf(room, sections[section]))
+  }
+  return due
+}
+
+/** A frame with something of the client's own: Own first, then its sections, in one cork. */
+function sendFrame(outbox: Outbox, client: Client, section: Uint8Array | undefined, due: Due, durableSeq: number): void {
+  const messages: Uint8Array[] = []
+  if (section !== undefined) messages.push(section)
+  if (due.own !== undefined) messages.push(due.own)
+  messages.push(...due.addressed)
+  if (messages.length === 0 && !due.applied && due.nacks.length === 0) return
+  client.socket.cork(() => {
+    if (messages.length !== 1 || due.applied || due.nacks.length > 0) send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
+    for (const message of messages) send(outbox, client, message)
+  })
+  outbox.traffic.deliveries++
+}
+
+function ownMessage(client: Client, due: Due, durableSeq: number, sections: number): Uint8Array {
+  const own = { epoch: client.epoch, seq: client.seq, durableSeq, lastInput: client.appliedThrough, wanted: 0, sections }
+  return due.nacks.length > 0 ? writeOwn({ ...own, nacks: due.nacks }) : ownScratch.subarray(0, writeOwnInto(ownScratch, own))
+}
+
+function send(outbox: Outbox, client: Client, message: Uint8Array): void {
+  outbox.traffic.bytes += message.length
+  client.socket.send(message)
+}
+
+/** A number of the client's is answered without a record: refused before the journal, or asked for again. */
+export function sendOwn(outbox: Outbox, client: Client, nacks: readonly NackMessage[], wanted: number): void {
+  send(outbox, client, writeOwn({
+    epoch: client.epoch, seq: client.seq, durableSeq: client.seq, lastInput: client.appliedThrough, wanted, sections: 0, nacks,
+  }))
+}
+
+/** Sessions that the record says have joined or left. */
+function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]): void {
+  for (const { slot, connection, flags } of routes) {
+    const client = room.clients.get(connection)
+    if (client === undefined) continue
+    if ((flags & routeFlags.joined) !== 0) {
+      client.slot = slot
+      room.bySlot.set(slot, client)
+    } else if ((flags & routeFlags.left) !== 0) {
+      if (room.bySlot.get(slot) === client) room.bySlot.delete(slot)
+      dismiss(outbox, client, (flags & routeFlags.closing) !== 0 ? 'room-closed' : 'session-ended')
+    }
+  }
+}
+
+/** Ends a client's stay with a Notice and the code's close. */
+export function dismiss(outbox: Outbox, client: Client, code: string, text = ''): void {
+  if (client.state === 'gone') return
+  client.state = 'gone'
+  send(outbox, client, writeNotice(code, text === '' ? errorEntry(code).text : text))
+  client.socket.end(errorEntry(code).close ?? 4420, code)
+  outbox.onGone(client)
+}
+
+/** Takes a snapshot, or missed sections, out of the room's area, and begins to hand it to those it is for. */
+export function deliverSnapshot(outbox: Outbox, room: RoomEntry, post: SnapshotPost): void {
+  const { arena } = room.link
+  const shared: Uint8Array[] = []
+  const own = new Map<number, Uint8Array[]>()
+  const ordered: Uint8Array[] = []
+  for (let at = post.address; at < post.address + post.bytes;) {
+    const bytes = arena.u32[at >>> 2], stream = arena.u32[(at >>> 2) + 1]
+    const copy = arena.u8.slice(at + 8, at + 8 + bytes)
+    ordered.push(copy)
+    if (stream === roomStream) shared.push(copy)
+    else own.set(stream, [...own.get(stream) ?? [], copy])
+    at += 8 + (bytes + 7 & ~7)
+  }
+  storeWord(arena, room.base + atSnapshotBusy, 0)
+  wakeWorker(room.link)
+  const isMissed = post.kind === snapshotKind.sections
+  for (const { connection, slot } of post.targets) {
+    const client = room.clients.get(connection)
+    if (client === undefined || client.state === 'gone' || client.state === 'live' || client.state === 'catching') continue
+    begin(outbox, room, client, slot, post, isMissed ? ordered : [...shared, ...own.get(sessionStream(slot)) ?? []])
+  }
+}
+
+function begin(outbox: Outbox, room: RoomEntry, client: Client, slot: number, post: SnapshotPost, chunks: Uint8Array[]): void {
+  const isJoin = client.state === 'joining'
+  const position = { epoch: post.epoch, seq: post.seq }
+  client.slot = slot
+  client.asked = false
+  room.bySlot.set(slot, client)
+  const message = isJoin ? welcome(room, client, post) : writeResynced({ kind: post.kind, ...position })
+  if (!isJoin) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
+  Object.assign(client, position)
+  client.chunks = chunks
+  client.state = 'catching'
+  client.socket.cork(() => {
+    send(outbox, client, message)
+    handOut(outbox, client)
+  })
+}
+
+const welcome = (room: RoomEntry, client: Client, post: SnapshotPost): Uint8Array => writeWelcome({
+  epoch: post.epoch, seq: post.seq, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, tick: post.tick,
+  tickHz: room.type.tickHz, flushHz: room.type.flushHz, roomId: room.id, sessionId: client.sessionId, slot: client.slot, lastInput: client.appliedThrough,
+  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', token: '', generation: 1,
+})
+
+/** Sends chunks while the socket takes them; behind the last one the client is live, or asks for what came meanwhile. */
+export function handOut(outbox: Outbox, client: Client): void {
+  while (client.chunks.length > 0 && client.socket.buffered() <= outbox.backlogBytes) send(outbox, client, client.chunks.shift()!)
+  if (client.chunks.length > 0 || client.state !== 'catching' || client.room === undefined) return
+  if (client.seq === client.room.lastSeq) client.state = 'live'
+  else askResync(client)
+}
+
+/** The client's position goes to the room's worker, which answers with what is missing, or a snapshot. */
+export function askResync(client: Client): void {
+  const { room } = client
+  client.state = 'behind'
+  if (room === undefined || client.asked) return
+  const { epoch, seq } = client
+  const wide = (value: number): [number, number] => [value >>> 0, Math.floor(value / 0x1_0000_0000)]
+  client.asked = tell(room.link, toWorker.resync, [room.key, client.slot, client.connection, ...wide(epoch), ...wide(seq)])
+}
+
+/** The socket has taken what was queued. */
+export function resumeClient(outbox: Outbox, client: Client): void {
+  if (client.state === 'catching') handOut(outbox, client)
+  else if (client.state === 'behind' && !client.asked && client.socket.buffered() === 0) askResync(client)
+}
+
+/** A worker has a successor: what its predecessor was asked and had not answered is asked again. */
+export function askAgain(link: WorkerLink, rooms: Iterable<RoomEntry>): void {
+  for (const room of rooms) {
+    if (room.link !== link) continue
+    storeWord(link.arena, room.base + atSnapshotBusy, 0)
+    for (const client of room.bySlot.values()) {
+      if (client.state !== 'joining' && !client.asked) continue
+      const state = client.state
+      client.asked = false
+      askResync(client)
+      client.state = state
+    }
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * The rooms of this instance: id, type, place, and who is in them. Main thread; it never reads entity state. A room is opened on the worker
+ * that placement names, on the next one if that has no space, and forgotten when its worker has closed it and the block was released.
+ */
+import type { CatalogEntry } from '../memory/crossing.js'
+import { toWorker } from '../memory/crossing.js'
+import type { Client } from './client.js'
+import { placesFor } from './placement.js'
+import { tell, type WorkerLink } from './worker-link.js'
+
+export interface RoomEntry {
+  readonly id: string
+  readonly key: number
+  readonly type: CatalogEntry
+  readonly epoch: number
+  state: 'opening' | 'open' | 'closed'
+  link: WorkerLink
+  /** Workers to try when this one has no space. */
+  places: number[]
+  /** Address of the room's block, once it is open. */
+  base: number
+  lastSeq: number
+  tick: number
+  parentEpoch: number
+  forkSeq: number
+  /** Joins that wait for the room to open. */
+  readonly pending: Client[]
+  readonly clients: Map<number, Client>
+  /** Clients that get every frame, by slot. */
+  readonly bySlot: Map<number, Client>
+  readonly openOptions: Uint8Array
+}
+
+export interface Rooms {
+  readonly byKey: Map<number, RoomEntry>
+  readonly byId: Map<string, RoomEntry>
+  readonly links: readonly WorkerLink[]
+  nextKey: number
+  nextEpoch(): number
+}
+
+export const createRooms = (links: readonly WorkerLink[], nextEpoch: () => number): Rooms =>
+  ({ byKey: new Map(), byId: new Map(), links, nextKey: 1, nextEpoch })
+
+/** Opens room `id` on the worker it belongs to. The answer comes as `opened` or `failed`. */
+export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, options: Uint8Array): RoomEntry | undefined {
+  const places = placesFor(id, rooms.links.map(({ rooms: count, usable }) => usable ? count : Infinity)).filter((place) => rooms.links[place].usable)
+  const first = places.shift()
+  if (first === undefined) return undefined
+  const entry: RoomEntry = {
+    id, type, key: rooms.nextKey++, epoch: rooms.nextEpoch(), state: 'opening', link: rooms.links[first], places, base: 0, lastSeq: 0, tick: 0,
+    parentEpoch: 0, forkSeq: 0, pending: [], clients: new Map(), bySlot: new Map(), openOptions: options,
+  }
+  if (!askOpen(entry)) return undefined
+  rooms.byKey.set(entry.key, entry)
+  rooms.byId.set(id, entry)
+  entry.link.rooms++
+  return entry
+}
+
+const textEncoder = new TextEncoder()
+
+function askOpen(entry: RoomEntry): boolean {
+  const id = textEncoder.encode(entry.id)
+  const bytes = new Uint8Array(id.length + entry.openOptions.length)
+  bytes.set(id)
+  bytes.set(entry.openOptions, id.length)
+  const words = [entry.key, entry.type.number, entry.epoch >>> 0, Math.floor(entry.epoch / 0x1_0000_0000), id.length]
+
+  return tell(entry.link, toWorker.open, words, bytes)
+}
+
+/** The worker has no space: the next one in rendezvous order is asked. False if there is none. */
+export function openElsewhere(rooms: Rooms, entry: RoomEntry): boolean {
+  const next = entry.places.shift()
+  if (next === undefined) return false
+  entry.link.rooms--
+  entry.link = rooms.links[next]
+  entry.link.rooms++
+  return askOpen(entry)
+}
+
+/** Forgets a room. `released`: its block goes back to the arena. */
+export function forgetRoom(rooms: Rooms, entry: RoomEntry, released: boolean): void {
+  entry.state = 'closed'
+  entry.link.rooms--
+  rooms.byKey.delete(entry.key)
+  if (rooms.byId.get(entry.id) === entry) rooms.byId.delete(entry.id)
+  if (released) tell(entry.link, toWorker.release, [entry.key])
+}

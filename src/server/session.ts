@@ -1,0 +1,164 @@
+/**
+ * What clients say. Main thread. Every byte is hostile until the verifier has passed it: a message that is no frame, comes in the wrong
+ * order, too often or too large gets its code from base/errors.ts, a counter, and at most one log line per connection and second; it has no
+ * effect on anybody else. Fields are not decoded here: the room's worker knows its schema.
+ */
+import { randomUUID } from 'node:crypto'
+import { monotonicMs } from '../base/clock.js'
+import { errorList, type ErrorCode } from '../base/errors.js'
+import { toWorker, type CatalogEntry } from '../memory/crossing.js'
+import { readClientMessage, type ClientMessage } from '../wire/client-messages.js'
+import { protocolVersion } from '../wire/protocol.js'
+import { writePong } from '../wire/server-messages.js'
+import { createClient, type Client, type JoinRequest } from './client.js'
+import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
+import { openRoomEntry, type RoomEntry, type Rooms } from './rooms.js'
+import type { Socket } from './sockets.js'
+import { tell } from './worker-link.js'
+
+export interface SessionLimits { readonly messageBytes: number; readonly inputsPerSecond: number; readonly inputsBurst: number }
+
+export interface Sessions {
+  readonly rooms: Rooms
+  readonly outbox: Outbox
+  readonly types: ReadonlyMap<string, CatalogEntry>
+  readonly limits: SessionLimits
+  /** Counts a refusal and logs it, within bounds. */
+  refused(client: Client, code: ErrorCode, detail?: string): void
+  countFrame(bytes: number): void
+  countInput(result: 'accepted' | 'repeated' | 'refused' | 'hole'): void
+}
+
+type Of<K extends ClientMessage['kind']> = Extract<ClientMessage, { kind: K }>
+
+export function openConnection({ limits }: Sessions, socket: Socket): Client {
+  const client = createClient(socket, limits.inputsBurst, monotonicMs())
+  socket.data = client
+  return client
+}
+
+/** Ends a connection, or answers and goes on, as the code's entry says. */
+export function refuse(sessions: Sessions, client: Client, code: ErrorCode, detail = ''): void {
+  sessions.refused(client, code, detail)
+  if (errorList[code].close !== null) dismiss(sessions.outbox, client, code)
+}
+
+export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): void {
+  sessions.countFrame(bytes.length)
+  if (client.state === 'gone') return
+  if (bytes.length > sessions.limits.messageBytes) return refuse(sessions, client, 'too-large')
+  if (!spend(sessions, client)) return
+  const message = readClientMessage(bytes)
+  if (message === undefined) return refuse(sessions, client, 'bad-message')
+  if ((message.kind === 'join') !== (client.state === 'new') && message.kind !== 'ping') return refuse(sessions, client, 'wrong-order')
+  switch (message.kind) {
+    case 'join': return join(sessions, client, message)
+    case 'input': return input(sessions, client, message)
+    case 'resync': return resync(client, message)
+    case 'leave': return leave(sessions, client)
+    case 'ping': return void client.socket.send(writePong({ sent: message.sent, serverMs: monotonicMs(), tickMs: 0 }))
+    case 'ready': case 'skip': return
+  }
+}
+
+/** How many times a client may be below an empty budget before it is sent away. */
+const floodFactor = 4
+
+/** Takes one message from the client's budget; below nothing inputs are refused, far below the client is sent away. */
+function spend(sessions: Sessions, client: Client): boolean {
+  const { inputsPerSecond, inputsBurst } = sessions.limits
+  const now = monotonicMs()
+  client.budget = Math.min(inputsBurst, client.budget + (now - client.budgetMs) / 1000 * inputsPerSecond) - 1
+  client.budgetMs = now
+  if (client.budget > -inputsBurst * floodFactor) return true
+  refuse(sessions, client, 'flood')
+  return false
+}
+
+const roomName = /^[^\p{C}\p{Z}:][^\p{C}:]{0,63}$/u
+
+function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
+  const type = sessions.types.get(message.schema)
+  if (message.protocol !== protocolVersion) return refuse(sessions, client, 'protocol-version')
+  if (type === undefined) return refuse(sessions, client, 'unknown-type')
+  if (message.schemaHash !== 0 && message.schemaHash !== type.hash) return refuse(sessions, client, 'schema-mismatch')
+  if (message.name !== undefined && !roomName.test(message.name)) return refuse(sessions, client, 'bad-room-name')
+  client.wantsTables = message.schemaHash === 0
+  client.sessionId = randomUUID().slice(0, 23)
+  client.request = { type, name: message.name, open: message.open, options: message.options.slice(), join: message.join.slice() }
+  findRoom(sessions, client, client.request)
+}
+
+/** Routes a join to the room it names or matches. Again, if that room closed while the join was on its way. */
+export function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
+  client.state = 'joining'
+  const room = roomFor(sessions, request)
+  if (typeof room === 'string') return refuse(sessions, client, room)
+  client.room = room
+  room.clients.set(client.connection, client)
+  if (room.state === 'open') sendJoin(sessions, client)
+  else room.pending.push(client)
+}
+
+function roomFor({ rooms }: Sessions, { type, name: asked, open, options }: JoinRequest): RoomEntry | ErrorCode {
+  const isOpen = (room: RoomEntry): boolean => room.type === type && room.state !== 'closed'
+  if (open !== 2) {
+    const found = asked === undefined
+      ? [...rooms.byId.values()].find((room) => isOpen(room) && room.clients.size < type.maxSessions)
+      : rooms.byId.get(`${type.name}:${asked}`)
+    if (found !== undefined && isOpen(found)) return found
+    if (open === 1) return 'room-absent'
+  }
+  const name = asked ?? randomUUID().slice(0, 8)
+  return openRoomEntry(rooms, `${type.name}:${name}`, type, options) ?? 'no-space'
+}
+
+/** The room is open: the join goes to its worker. */
+export function sendJoin(sessions: Sessions, client: Client): void {
+  const room = client.room!
+  const id = new TextEncoder().encode(client.sessionId), data = client.request!.join
+  const bytes = new Uint8Array(id.length + data.length)
+  bytes.set(id)
+  bytes.set(data, id.length)
+  if (!tell(room.link, toWorker.join, [room.key, client.connection, id.length], bytes)) refuse(sessions, client, 'no-space')
+}
+
+function input(sessions: Sessions, client: Client, { number, input: index, data }: Of<'input'>): void {
+  if (client.state === 'joining' || client.room === undefined) return refuse(sessions, client, 'wrong-order')
+  if (number < client.nextInput) return sessions.countInput('repeated')
+  if (number > client.nextInput) {
+    sessions.countInput('hole')
+    return sendOwn(sessions.outbox, client, [], client.nextInput)
+  }
+  client.nextInput = number + 1
+  const { room } = client
+  const words = [room.key, client.slot, client.connection, number, client.lastForwarded + 1, index]
+  if (client.budget < 0 || !tell(room.link, toWorker.input, words, data)) return nack(sessions, client, number, client.budget < 0 ? 'rate-limited' : 'journal-full')
+  client.lastForwarded = number
+  sessions.countInput('accepted')
+}
+
+/** An input that is refused before the journal: its number counts as answered. */
+export function nack(sessions: Sessions, client: Client, number: number, code: ErrorCode): void {
+  sessions.countInput('refused')
+  sessions.refused(client, code)
+  sendOwn(sessions.outbox, client, [{ number, code, text: '' }], 0)
+}
+
+function resync(client: Client, message: Of<'resync'>): void {
+  if (client.state !== 'live') return
+  client.epoch = message.epoch
+  client.seq = message.seq
+  askResync(client)
+}
+
+function leave(sessions: Sessions, client: Client): void {
+  closeConnection(client, 0)
+  dismiss(sessions.outbox, client, 'left')
+}
+
+/** The stay is over for the room; `why`: 0 left, 1 dropped. */
+export function closeConnection(client: Client, why: number): void {
+  const { room } = client
+  if (room !== undefined && client.state !== 'new' && client.state !== 'gone') tell(room.link, toWorker.leave, [room.key, client.connection, why])
+}

@@ -1,0 +1,87 @@
+/**
+ * The main thread's end of one worker: its arena, both rings, and the doorbell. Everything that leaves a ring goes to {@link LinkHandlers}
+ * in the order in which the worker published it. Main thread.
+ */
+import { inputRingBytes } from '../base/limits.js'
+import { createArena, disarmDoorbell, type Arena } from '../memory/arena.js'
+import { atInputRing, atOutputRing, atWake, outputRingBytes } from '../memory/arena-layout.js'
+import { closedWords, failedWords, nackWords, refusedWords, send, snapshotWords, textBehind, toMain } from '../memory/crossing.js'
+import { createRingReader, createRingWriter, read, release, wake, type RingReader, type RingWriter } from '../memory/ring.js'
+
+export interface SnapshotPost {
+  readonly roomKey: number; readonly kind: number; readonly epoch: number; readonly seq: number; readonly tick: number
+  readonly address: number; readonly bytes: number
+  readonly targets: readonly { readonly connection: number; readonly slot: number }[]
+}
+
+export interface LinkHandlers {
+  opened(link: WorkerLink, roomKey: number, address: number): void
+  failed(link: WorkerLink, roomKey: number, code: string): void
+  record(link: WorkerLink, roomKey: number, address: number): void
+  snapshot(link: WorkerLink, post: SnapshotPost): void
+  refused(link: WorkerLink, roomKey: number, connection: number, code: string): void
+  nack(link: WorkerLink, roomKey: number, slot: number, connection: number, number: number, code: string): void
+  closed(link: WorkerLink, roomKey: number, code: string): void
+}
+
+export interface WorkerLink {
+  readonly worker: number
+  readonly arena: Arena
+  readonly input: RingWriter
+  readonly output: RingReader
+  /** Rooms that are placed here. */
+  rooms: number
+  /** False once the worker died too often. */
+  usable: boolean
+}
+
+export function createWorkerLink(worker: number, arenaBytes: number): WorkerLink {
+  const arena = createArena(arenaBytes, worker)
+  return {
+    worker, arena, rooms: 0, usable: true,
+    input: createRingWriter(arena, atInputRing, inputRingBytes),
+    output: createRingReader(arena, atOutputRing, outputRingBytes),
+  }
+}
+
+/** Puts one record into the worker's input ring and wakes it; false if the ring is full. */
+export function tell(link: WorkerLink, kind: number, words: readonly number[], bytes?: Uint8Array): boolean {
+  if (!send(link.input, kind, words, bytes)) return false
+  wake(link.arena, atWake)
+  return true
+}
+
+export const wakeWorker = (link: WorkerLink): void => wake(link.arena, atWake)
+
+/** Hands on all that the worker has published. */
+export function drainLink(link: WorkerLink, handlers: LinkHandlers): void {
+  disarmDoorbell(link.arena)
+  for (let at = read(link.output); at !== 0; at = read(link.output)) {
+    handOn(link, at, handlers)
+    release(link.output)
+  }
+}
+
+function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
+  const ring = link.output, word = at >>> 2
+  const { u32 } = link.arena
+  const key = u32[word]
+  switch (ring.kind) {
+    case toMain.opened: return handlers.opened(link, key, u32[word + 1])
+    case toMain.failed: return handlers.failed(link, key, textBehind(ring, at, failedWords))
+    case toMain.record: return handlers.record(link, key, u32[word + 1])
+    case toMain.snapshot: return handlers.snapshot(link, readSnapshotPost(link, word))
+    case toMain.refused: return handlers.refused(link, key, u32[word + 1], textBehind(ring, at, refusedWords))
+    case toMain.nack: return handlers.nack(link, key, u32[word + 1], u32[word + 2], u32[word + 3], textBehind(ring, at, nackWords))
+    case toMain.closed: return handlers.closed(link, key, textBehind(ring, at, closedWords))
+  }
+}
+
+function readSnapshotPost({ arena: { u32 } }: WorkerLink, word: number): SnapshotPost {
+  const wide = (index: number): number => u32[word + index] + u32[word + index + 1] * 0x1_0000_0000
+  const targets = Array.from({ length: u32[word + 9] }, (_, index) => {
+    const from = word + snapshotWords + index * 2
+    return { connection: u32[from], slot: u32[from + 1] }
+  })
+  return { roomKey: u32[word], kind: u32[word + 1], epoch: wide(2), seq: wide(4), tick: u32[word + 6], address: u32[word + 7], bytes: u32[word + 8], targets }
+}

@@ -1,0 +1,158 @@
+/**
+ * Writer and reader of records (schema/record.fbs), in shared memory. Written by the room's worker; the main thread reads head, section
+ * refs, routes, nacks and receivers. Sections are written in place between {@link beginRecord} and {@link finishRecord}.
+ */
+import {
+  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, stage, vectorAt, vectorLength, type Staging, type WordViews,
+} from './envelope.js'
+
+export const recordShape = defineEnvelope('KREC', 14, 5, 0)
+const vectors = { data: 0, sections: 1, routes: 2, nacks: 3, receivers: 4 } as const
+const sectionRefWords = 4, routeWords = 4, nackWords = 4, receiverWords = 2
+
+export const recordAudience = { everyone: 0, owner: 1, server: 2, some: 3 } as const
+export const routeFlags = { joined: 1, left: 2, closing: 4 } as const
+
+export interface RecordHead {
+  epoch: number; seq: number; durableSeq: number; parentEpoch: number; forkSeq: number; journalThrough: number; tick: number
+}
+
+export interface RecordWriter {
+  readonly views: WordViews
+  at: number
+  /** Where the next section or nack text goes; a multiple of 8. */
+  cursor: number
+  readonly sections: Staging
+  readonly routes: Staging
+  readonly nacks: Staging
+  readonly receivers: Staging
+}
+
+export const createRecordWriter = (views: WordViews): RecordWriter => ({
+  views, at: 0, cursor: 0,
+  sections: createStaging(sectionRefWords), routes: createStaging(routeWords), nacks: createStaging(nackWords),
+  receivers: createStaging(receiverWords),
+})
+
+export function beginRecord(writer: RecordWriter, at: number): void {
+  openEnvelope(writer.views, recordShape, at)
+  writer.at = at
+  writer.cursor = at + recordShape.dataAt
+  writer.sections.count = writer.routes.count = writer.nacks.count = writer.receivers.count = 0
+}
+
+function advance(writer: RecordWriter, bytes: number): void {
+  const end = writer.cursor + bytes
+  writer.cursor = (end + 7) & ~7
+  writer.views.u8.fill(0, end, writer.cursor)
+}
+
+/** Takes in the section of `bytes` bytes that was just written at the cursor; returns its index. */
+export function addSection(writer: RecordWriter, stream: number, audience: number, bytes: number): number {
+  const at = stage(writer.sections), { words } = writer.sections
+  words[at] = stream
+  words[at + 1] = audience
+  words[at + 2] = writer.cursor - writer.at - recordShape.dataAt
+  words[at + 3] = bytes
+  advance(writer, bytes)
+  return writer.sections.count - 1
+}
+
+/** `section`: index of the session's own section, or -1. */
+export function addRoute(writer: RecordWriter, slot: number, connection: number, appliedThrough: number, flags: number, section: number): void {
+  const at = stage(writer.routes), { words } = writer.routes
+  words[at] = slot
+  words[at + 1] = connection
+  words[at + 2] = appliedThrough
+  words[at + 3] = flags | (section + 1) << 16
+}
+
+/** `text`: UTF-8 of the code, or code, LF, text. */
+export function addNack(writer: RecordWriter, slot: number, number: number, text: Uint8Array): void {
+  const at = stage(writer.nacks), { words } = writer.nacks
+  words[at] = slot
+  words[at + 1] = number
+  words[at + 2] = writer.cursor - writer.at - recordShape.dataAt
+  words[at + 3] = text.length
+  writer.views.u8.set(text, writer.cursor)
+  advance(writer, text.length)
+}
+
+export function addReceiver(writer: RecordWriter, slot: number, section: number): void {
+  const at = stage(writer.receivers), { words } = writer.receivers
+  words[at] = slot
+  words[at + 1] = section
+}
+
+const putWide = (u32: Uint32Array, at: number, value: number): number => {
+  u32[at] = value >>> 0
+  u32[at + 1] = Math.floor(value / 0x1_0000_0000)
+  return at + 2
+}
+const getWide = (u32: Uint32Array, at: number): number => u32[at] + u32[at + 1] * 0x1_0000_0000
+
+/** Ends the record; returns its length in bytes. */
+export function finishRecord(writer: RecordWriter, head: RecordHead): number {
+  const { views, at } = writer
+  let to = headAt(recordShape, at) >>> 2
+  to = putWide(views.u32, to, head.epoch)
+  to = putWide(views.u32, to, head.seq)
+  to = putWide(views.u32, to, head.durableSeq)
+  to = putWide(views.u32, to, head.parentEpoch)
+  to = putWide(views.u32, to, head.forkSeq)
+  to = putWide(views.u32, to, head.journalThrough)
+  views.u32[to] = head.tick >>> 0
+  let end = closeData(views, recordShape, at, writer.cursor)
+  const append = (vector: number, staging: Staging): void => {
+    end = appendStructs(views, recordShape, at, vector, end, staging.words, staging.count, staging.structWords)
+  }
+  append(vectors.sections, writer.sections)
+  append(vectors.routes, writer.routes)
+  append(vectors.nacks, writer.nacks)
+  append(vectors.receivers, writer.receivers)
+  return end - at
+}
+
+export function readRecordHead({ u32 }: WordViews, at: number): RecordHead {
+  const from = headAt(recordShape, at) >>> 2
+  return {
+    epoch: getWide(u32, from), seq: getWide(u32, from + 2), durableSeq: getWide(u32, from + 4), parentEpoch: getWide(u32, from + 6),
+    forkSeq: getWide(u32, from + 8), journalThrough: getWide(u32, from + 10), tick: u32[from + 12],
+  }
+}
+
+export interface SectionRef { readonly stream: number; readonly audience: number; readonly address: number; readonly bytes: number }
+export interface Route { readonly slot: number; readonly connection: number; readonly appliedThrough: number; readonly flags: number; readonly section: number }
+
+export function readSections(views: WordViews, at: number): SectionRef[] {
+  const { u32 } = views, data = vectorAt(views, at, vectors.data), from = vectorAt(views, at, vectors.sections)
+  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
+    const word = (from >>> 2) + index * sectionRefWords
+    return { stream: u32[word], audience: u32[word + 1], address: data + u32[word + 2], bytes: u32[word + 3] }
+  })
+}
+
+export function readRoutes(views: WordViews, at: number): Route[] {
+  const { u32 } = views, from = vectorAt(views, at, vectors.routes)
+  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
+    const word = (from >>> 2) + index * routeWords
+    return { slot: u32[word], connection: u32[word + 1], appliedThrough: u32[word + 2], flags: u32[word + 3] & 0xffff, section: (u32[word + 3] >>> 16) - 1 }
+  })
+}
+
+export interface RouteNack { readonly slot: number; readonly number: number; readonly address: number; readonly bytes: number }
+export function readNacks(views: WordViews, at: number): RouteNack[] {
+  const { u32 } = views, data = vectorAt(views, at, vectors.data), from = vectorAt(views, at, vectors.nacks)
+  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
+    const word = (from >>> 2) + index * nackWords
+    return { slot: u32[word], number: u32[word + 1], address: data + u32[word + 2], bytes: u32[word + 3] }
+  })
+}
+
+export function readReceivers(views: WordViews, at: number): { readonly slot: number; readonly section: number }[] {
+  const { u32 } = views, from = vectorAt(views, at, vectors.receivers)
+  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
+    const word = (from >>> 2) + index * receiverWords
+    return { slot: u32[word], section: u32[word + 1] }
+  })
+}

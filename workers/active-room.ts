@@ -1,0 +1,66 @@
+/**
+ * An open room as its worker holds it: plain data. All state that must outlive the thread lies in the block that `layout` describes; the
+ * rest here is rebuilt from it by a successor, or may be lost (events not yet flushed, nacks that the SDK asks for again).
+ */
+import type { Arena, Block } from '../src/memory/arena.js'
+import type { Journal } from '../src/memory/journal.js'
+import type { RoomLayout } from '../src/memory/room-layout.js'
+import type { Room } from '../src/room/types.js'
+import type { AuthorTable } from './author-table.js'
+import type { TablePlan } from './plan.js'
+import type { RoomType } from './room-type.js'
+import type { SessionBook } from './session-book.js'
+
+/** An event emitted since the last flush: `receivers` undefined means everyone. */
+export interface EmittedEvent { readonly event: number; readonly bytes: Uint8Array; readonly receivers: readonly number[] | undefined }
+
+/** An input answered with a refusal since the last flush. */
+export interface PendingNack { readonly slot: number; readonly number: number; readonly text: string }
+
+/** What a client waits for: a snapshot after its join, or what it missed. */
+export interface Waiting { readonly connection: number; readonly slot: number; readonly kind: 'join' | 'resync'; readonly epoch: number; readonly seq: number }
+
+export interface ActiveRoom {
+  readonly arena: Arena
+  readonly type: RoomType
+  readonly key: number
+  readonly id: string
+  readonly block: Block
+  readonly layout: RoomLayout
+  readonly journal: Journal
+  readonly plans: readonly TablePlan[]
+  readonly tables: readonly AuthorTable[]
+  readonly book: SessionBook
+  /** What handlers get. */
+  author: Room<never, never, never, unknown>
+  readonly epoch: number
+  readonly parentEpoch: number
+  readonly forkSeq: number
+  /** Journal entries up to here are in the live state. */
+  appliedThrough: number
+  events: EmittedEvent[]
+  eventBytes: number
+  missedEvents: number
+  nacks: PendingNack[]
+  nackBytes: number
+  /** Slots whose number moved since the last flush. */
+  readonly moved: Set<number>
+  readonly joined: Set<number>
+  /** Slot to connection of sessions that ended since the last flush. */
+  readonly left: Map<number, number>
+  /** Slots whose own row changed since the last flush. */
+  readonly ownRows: Set<number>
+  /** Slots that `session.end` named; they leave at the end of the turn. */
+  readonly ending: Set<number>
+  waiting: Waiting[]
+  /** Absolute time of the next turn, ms of the thread's clock; Infinity: only input wakes it. */
+  dueMs: number
+  readonly ticksPerFlush: number
+  ticksToFlush: number
+  /** A flush that found no space is tried again at the next turn of the loop. */
+  flushSkipped: boolean
+  /** Wall position of the last turn, for rooms without ticks. */
+  turnMs: number
+  emptySinceMs: number
+  closing: string | undefined
+}

@@ -1,0 +1,123 @@
+/**
+ * Applies a record to a room's committed columns: the one way in which committed state ever changes. At each commit, when a successor
+ * finishes what a dead thread had begun, and wherever a replica follows an owner. Applying a record twice gives the same state.
+ */
+import { assert } from '../src/base/assert.js'
+import { atScratch } from '../src/memory/arena-layout.js'
+import type { Arena } from '../src/memory/arena.js'
+import { atJournalThrough, type ColumnLayout, type RoomLayout, type TableLayout } from '../src/memory/room-layout.js'
+import { writeWide } from '../src/memory/views.js'
+import { generationField, idField } from '../src/schema/field-tables.js'
+import { vectorAt, vectorLength } from '../src/wire/envelope.js'
+import { readRecordHead, readSections, recordAudience, type SectionRef } from '../src/wire/record.js'
+import { columnWords, form, rowSetWords, sectionVectors, what } from '../src/wire/section.js'
+import type { PublicIndex } from './public-index.js'
+
+/** A row set in memory: a bitmap over `words` words from row `first` on, or a plain range. */
+interface AppliedRows { first: number; count: number; words: number; bitmap: number }
+
+/** Brings committed up by the record at `record`. Worker thread. */
+export function applyRecord(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, record: number, fault: (name: string) => void): void {
+  for (const section of readSections(arena, record)) {
+    if (section.audience === recordAudience.some) continue
+    applySection(arena, layout, publicIndex, section)
+    fault('flush:applying')
+  }
+  writeWide(arena, layout.base + atJournalThrough, readRecordHead(arena, record).journalThrough)
+}
+
+function applySection(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, section: SectionRef): void {
+  const isServer = section.audience === recordAudience.server
+  const rowSets = vectorAt(arena, section.address, sectionVectors.rowSets)
+  const columns = vectorAt(arena, section.address, sectionVectors.columns)
+  const data = vectorAt(arena, section.address, sectionVectors.data)
+  const columnCount = vectorLength(arena, columns)
+  let column = 0
+  for (let index = 0; index < vectorLength(arena, rowSets); index++) {
+    const word = (rowSets >>> 2) + index * rowSetWords
+    const number = arena.u32[word] & 0xffff
+    const table = layout.tables[isServer ? number : publicIndex.tablesToFull[number]]
+    const rows = readRows(arena, table, word, data)
+    applyPresence(arena, table, rows, arena.u32[word] >>> 16 & 0xff)
+    for (; column < columnCount; column++) {
+      const at = (columns >>> 2) + column * columnWords
+      if ((arena.u32[at] & 0xffff) !== index) break
+      const field = arena.u32[at] >>> 16
+      applyColumn(arena, columnOf(table, field, isServer, publicIndex), rows, data + arena.u32[at + 1])
+    }
+  }
+}
+
+function columnOf(table: TableLayout, field: number, isServer: boolean, publicIndex: PublicIndex): ColumnLayout {
+  if (field === generationField) return table.generation
+  if (field === idField) { assert(table.id !== undefined, 'apply: the table has ids'); return table.id }
+  return table.columns[isServer ? field : publicIndex.fieldsToFull[table.index][field]]
+}
+
+/** Rows as a bitmap: in place, or built in scratch. */
+function readRows(arena: Arena, table: TableLayout, word: number, data: number): AppliedRows {
+  const { u32, kernels } = arena
+  const rowForm = u32[word] >>> 24, first = u32[word + 1], count = u32[word + 2], address = data + u32[word + 3], bytes = u32[word + 4]
+  assert(first + count <= table.rows, 'apply: rows lie inside the table')
+  if (rowForm === form.bitmap) return { first, count, words: bytes / 8, bitmap: address }
+  if (rowForm === form.range) return { first, count, words: 0, bitmap: 0 }
+  assert((first & 63) === 0, 'apply: a gap list begins at a multiple of 64')
+  const words = table.words - (first >>> 6)
+  kernels.zero(atScratch, words * 8)
+  assert(kernels.readGaps(address, bytes, count, 0, atScratch, words) === 1, 'apply: a gap list fits its table')
+  return { first, count, words, bitmap: atScratch }
+}
+
+function applyPresence(arena: Arena, table: TableLayout, rows: AppliedRows, kind: number): void {
+  if (kind === what.changed) return
+  const alive = table.aliveCommitted >>> 2
+  forEachRow(arena, rows, (row) => {
+    const bit = 1 << (row & 31)
+    if (kind === what.spawned) arena.u32[alive + (row >>> 5)] |= bit
+    else if ((arena.u32[alive + (row >>> 5)] & bit) !== 0) {
+      arena.u16[(table.generation.committed >>> 1) + row]++
+      arena.u32[alive + (row >>> 5)] &= ~bit
+    }
+  })
+}
+
+function forEachRow({ u32 }: Arena, rows: AppliedRows, visit: (row: number) => void): void {
+  if (rows.words === 0) {
+    for (let row = rows.first; row < rows.first + rows.count; row++) visit(row)
+    return
+  }
+  for (let word = 0; word < rows.words * 2; word++) {
+    let bits = u32[(rows.bitmap >>> 2) + word]
+    while (bits !== 0) {
+      const bit = 31 - Math.clz32(bits & -bits)
+      visit(rows.first + word * 32 + bit)
+      bits &= bits - 1
+    }
+  }
+}
+
+function applyColumn(arena: Arena, column: ColumnLayout, rows: AppliedRows, values: number): void {
+  const { bytes, kind } = column.field
+  const { kernels } = arena
+  const target = column.committed + rows.first * bytes
+  if (kind === 'text') applyText(arena, column, rows, values)
+  else if (rows.words === 0) kernels.copy(target, values, rows.count * bytes)
+  else if (bytes === 1) kernels.scatter8(values, rows.bitmap, rows.words, target)
+  else if (bytes === 2) kernels.scatter16(values, rows.bitmap, rows.words, target)
+  else if (bytes === 4) kernels.scatter32(values, rows.bitmap, rows.words, target)
+  else kernels.scatter64(values, rows.bitmap, rows.words, target)
+}
+
+/** Texts: `count` lengths (u16), then their bytes one after the other. */
+function applyText(arena: Arena, column: ColumnLayout, rows: AppliedRows, values: number): void {
+  const slotBytes = column.field.bytes
+  let length = values >>> 1, from = values + rows.count * 2
+  forEachRow(arena, rows, (row) => {
+    const slot = column.committed + row * slotBytes
+    const bytes = arena.u16[length++]
+    assert(bytes <= slotBytes - 2, 'apply: a text fits its slot')
+    arena.u16[slot >>> 1] = bytes
+    arena.u8.copyWithin(slot + 2, from, from + bytes)
+    from += bytes
+  })
+}

@@ -1,0 +1,164 @@
+/**
+ * A table as authors and the engine's own bookkeeping use it: columns over live memory, spawn, despawn, row views, ids, refs, near.
+ * Worker thread. Numbers are plain typed arrays; bool, choice, ref and text go through get and set.
+ */
+import { assert } from '../src/base/assert.js'
+import { KasagiError } from '../src/base/errors.js'
+import type { Arena } from '../src/memory/arena.js'
+import type { TableLayout } from '../src/memory/room-layout.js'
+import { dropRow, generationOfRef, isAlive, nextRow, packRef, rowOfRef, takeRow, type Rows } from '../src/memory/rows.js'
+import type { Column } from '../src/schema/index.js'
+import type { Session } from '../src/room/types.js'
+import { createColumn, numberColumn, type NumberArray } from './columns.js'
+import { createGrid, type Grid } from './grid.js'
+import { createRowViews } from './row-views.js'
+
+/** The members that every table has; columns stand beside them under their names. */
+export interface AuthorTable {
+  readonly name: string
+  readonly rowsOf: Rows
+  readonly size: number
+  readonly capacity: number
+  readonly end: number
+  spawn(values?: Record<string, unknown>, as?: { id?: string; owner?: Session }): number
+  despawn(row: number): void
+  has(row: number): boolean
+  at(row: number): Record<string, unknown>
+  get(id: string): Record<string, unknown> | undefined
+  rowOf(id: string): number | undefined
+  ref(row: number): number
+  row(ref: number | null): number | undefined
+  rows(): Iterable<number>
+  near(x: number, y: number, radius: number): Iterable<number>
+  /** The column of a field, whatever its name. */
+  column(name: string): NumberArray | Column<unknown>
+  /** Builds ids from the live rows again: after a recovery. */
+  rebuild(): void
+  /** A turn begins: rows may have moved since the grid was built. */
+  beginTurn(): void
+}
+
+interface Inside {
+  readonly arena: Arena
+  readonly layout: TableLayout
+  readonly rows: Rows
+  readonly columns: Map<string, NumberArray | Column<unknown>>
+  readonly ids: Map<string, number>
+  readonly idColumn: Column<unknown> | undefined
+  readonly owner: NumberArray | undefined
+  readonly grid: Grid | undefined
+}
+
+/** What a ref column needs to know of the tables it may point into. */
+export type IsCurrent = (table: string, ref: number) => boolean
+
+export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent): AuthorTable {
+  const { layout } = rows
+  const columns = new Map<string, NumberArray | Column<unknown>>()
+  for (const column of layout.columns) columns.set(column.field.name, createColumn(arena, layout, column, isCurrent))
+  const owner = columns.get('$owner')
+  const inside: Inside = {
+    arena, layout, rows, columns, ids: new Map(),
+    idColumn: layout.id === undefined ? undefined : createColumn(arena, layout, layout.id, isCurrent) as Column<unknown>,
+    owner: owner === undefined ? undefined : numberColumn(owner),
+    grid: layout.table.grid === undefined ? undefined : createGrid(layout.table.grid, rows, columns),
+  }
+  return assemble(inside)
+}
+
+function assemble(inside: Inside): AuthorTable {
+  const { rows, columns, ids } = inside
+  const views = createRowViews(inside.layout, columns, rows, inside.idColumn)
+  const table = {
+    name: inside.layout.table.name,
+    rowsOf: rows,
+    get size() { return rows.size },
+    capacity: rows.capacity,
+    get end() { return rows.end },
+    spawn: (values?: Record<string, unknown>, as?: { id?: string; owner?: Session }) => spawn(inside, values, as),
+    despawn: (row: number) => despawn(inside, row),
+    has: (row: number) => isAlive(rows, row),
+    at: (row: number) => {
+      if (!isAlive(rows, row)) throw new RangeError(`${inside.layout.table.name}: no row ${row}`)
+      return views(row)
+    },
+    get: (id: string) => { const row = ids.get(id); return row === undefined ? undefined : views(row) },
+    rowOf: (id: string) => ids.get(id),
+    ref: (row: number) => {
+      if (!isAlive(rows, row)) throw new RangeError(`${inside.layout.table.name}: no row ${row} to refer to`)
+      return packRef(row, rows.generation[row])
+    },
+    row: (ref: number | null) => ref !== null && refersToLiving(rows, ref) ? rowOfRef(ref) : undefined,
+    rows: () => livingRows(rows),
+    near: (x: number, y: number, radius: number) => {
+      if (inside.grid === undefined) throw new TypeError(`${inside.layout.table.name}: near needs a grid in its schema`)
+      return inside.grid.near(x, y, radius)
+    },
+    column: (name: string) => { const column = columns.get(name); assert(column !== undefined, `table: no column ${name}`); return column },
+    rebuild: () => rebuild(inside),
+    beginTurn: () => inside.grid?.invalidate(),
+  }
+  for (const [name, column] of columns) if (!name.startsWith('$')) Object.defineProperty(table, name, { value: column, enumerable: true })
+  return table
+}
+
+/** True if the row that `ref` was made for still lives. */
+export const refersToLiving = (rows: Rows, ref: number): boolean =>
+  isAlive(rows, rowOfRef(ref)) && rows.generation[rowOfRef(ref)] === generationOfRef(ref)
+
+function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: string; owner?: Session } = {}): number {
+  const { rows, layout, columns } = inside
+  const { name } = layout.table
+  if (as.id !== undefined && inside.idColumn === undefined) throw new TypeError(`${name}: rows have ids only if the table is declared with ids: true`)
+  if (as.id !== undefined && inside.ids.has(as.id)) throw new KasagiError('id-taken', `${name}: a row with id ${as.id} lives already`)
+  const row = takeRow(rows)
+  if (row < 0) throw new KasagiError('table-full', `${name}: all ${rows.capacity} rows are taken`)
+  try {
+    for (const { field } of layout.columns) {
+      const column = columns.get(field.name)!
+      const value = field.name in values ? values[field.name] : field.default
+      if ('set' in column && !ArrayBuffer.isView(column)) (column as Column<unknown>).set(row, value)
+      else (column as NumberArray)[row] = value as number
+    }
+    inside.idColumn?.set(row, as.id ?? '')
+  } catch (error) {
+    dropRow(rows, row)
+    throw error
+  }
+  if (as.id !== undefined) inside.ids.set(as.id, row)
+  if (inside.owner !== undefined) inside.owner[row] = as.owner === undefined ? 0 : (as.owner as Session & { slot: number }).slot + 1
+  inside.grid?.insert(row)
+  return row
+}
+
+function despawn(inside: Inside, row: number): void {
+  if (!isAlive(inside.rows, row)) return
+  if (inside.idColumn !== undefined) inside.ids.delete(inside.idColumn.get(row) as string)
+  dropRow(inside.rows, row)
+}
+
+function rebuild(inside: Inside): void {
+  inside.ids.clear()
+  if (inside.idColumn === undefined) return
+  for (let row = nextRow(inside.rows, 0); row >= 0; row = nextRow(inside.rows, row + 1)) {
+    const id = inside.idColumn.get(row) as string
+    if (id !== '') inside.ids.set(id, row)
+  }
+}
+
+/** Rows that lived when the loop began and still live when they are reached. */
+function* livingRows(rows: Rows): Generator<number> {
+  const words = Math.ceil(rows.end / 32)
+  if (words === 0) return
+  const began = rows.alive.slice(0, words)
+  for (let at = 0; at < words; at++) {
+    for (let bits = began[at]; bits !== 0; bits &= bits - 1) {
+      const bit = 31 - Math.clz32(bits & -bits)
+      if ((rows.alive[at] >>> bit & 1) === 1) yield at * 32 + bit
+    }
+  }
+}
+
+/** A column of the engine's own tables. */
+export const engineColumn = (table: AuthorTable, name: string): NumberArray => numberColumn(table.column(name))
+export const engineText = (table: AuthorTable, name: string): Column<string> => table.column(name) as Column<string>

@@ -1,0 +1,192 @@
+/**
+ * Writes the record of a planned flush: first the room's section, then one per session with rows or an own row of its own, then addressed
+ * events, last the servers' section, which holds the engine's bookkeeping of this very flush. Worker thread.
+ */
+import type { Arena } from '../src/memory/arena.js'
+import type { TableLayout } from '../src/memory/room-layout.js'
+import { flushesPerHash } from '../src/base/limits.js'
+import { atDurableSeq, atFlushes } from '../src/memory/room-layout.js'
+import { loadWide } from '../src/memory/views.js'
+import { generationField, idField } from '../src/schema/field-tables.js'
+import {
+  addNack, addReceiver, addRoute, addSection, beginRecord, finishRecord, recordAudience, routeFlags, type RecordWriter,
+} from '../src/wire/record.js'
+import {
+  addEvent, beginSection, finishSection, isEmptySection, roomStream, serverStream, sessionStream, what, type SectionWriter,
+} from '../src/wire/section.js'
+import type { ActiveRoom } from './active-room.js'
+import { putColumn, putRows, type RowBits } from './gather.js'
+import { putHashes } from './hashes.js'
+import { encodeOwned, ownersOf } from './owned.js'
+import { planTable, type TablePlan } from './plan.js'
+
+/** A thread's writers, reused by every flush. */
+export interface Encoder { readonly record: RecordWriter; readonly section: SectionWriter; onClamped(room: ActiveRoom, count: number): void }
+
+/** The stream of a row without owner: nobody's, but committed state follows it. */
+export const nobodySlot = 0xffffff
+
+const textEncoder = new TextEncoder()
+
+/** Writes the record of `seq` at `address`; returns its length. */
+export function encodeRecord(encoder: Encoder, room: ActiveRoom, address: number, seq: number): number {
+  const { record } = encoder
+  const base = { epoch: room.epoch, seq, tick: room.book.clock.tick }
+  beginRecord(record, address)
+  const hashDue = room.arena.u32[(room.layout.base + atFlushes) >>> 2]++ % flushesPerHash === 0
+  encodeRoomSection(encoder, room, base, hashDue)
+  const ownSections = encodeOwnSections(encoder, room, base)
+  encodeAddressed(encoder, room, base)
+  encodeServerSection(encoder, room, base)
+  addRoutes(record, room, ownSections)
+  for (const nack of room.nacks) addNack(record, nack.slot, nack.number, textEncoder.encode(nack.text))
+  return finishRecord(record, {
+    ...base, durableSeq: loadWide(room.arena, room.layout.base + atDurableSeq), parentEpoch: room.parentEpoch, forkSeq: room.forkSeq,
+    journalThrough: room.appliedThrough,
+  })
+}
+
+interface Base { readonly epoch: number; readonly seq: number; readonly tick: number }
+
+function encodeRoomSection(encoder: Encoder, room: ActiveRoom, base: Base, hashDue: boolean): void {
+  const { section, record } = encoder
+  beginSection(section, record.cursor)
+  let clamped = 0
+  for (const plan of room.plans) {
+    if (plan.layout.table.audience === 'everyone') clamped += putHomeTable(room.arena, section, plan, room.type.index.tables[plan.layout.index], (field) => room.type.index.fields[plan.layout.index][field])
+  }
+  if (clamped > 0) encoder.onClamped(room, clamped)
+  for (const event of room.events) if (event.receivers === undefined) addEvent(section, event.event, event.bytes)
+  section.missedEvents = room.missedEvents
+  if (isEmptySection(section)) return
+  if (hashDue) putHashes(room, section)
+  const prevSeq = room.book.clock.roomChangedSeq
+  room.book.clock.roomChangedSeq = base.seq
+  addSection(record, roomStream, recordAudience.everyone, finishSection(section, { ...base, prevSeq, stream: roomStream }))
+}
+
+const rowBits = (bitmap: number, words: number, count: number): RowBits => ({ bitmap, words, first: 0, count })
+
+/** Despawned and spawned rows, and changed columns, of a table in the section that its rows live in. `number` -1: not in this section. */
+function putHomeTable(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, number: (field: number) => number): number {
+  const { layout, words } = plan
+  let clamped = 0
+  if (plan.despawned > 0) putRows(arena, section, table, what.despawned, rowBits(layout.despawned, words, plan.despawned))
+  if (plan.spawned > 0) clamped += putSpawned(arena, section, plan, table, number)
+  if (plan.changes > 0) clamped += putChanged(arena, section, plan, table, number)
+  return clamped
+}
+
+function putSpawned(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, number: (field: number) => number): number {
+  const { layout } = plan
+  const rows = rowBits(layout.spawned, plan.words, plan.spawned)
+  const rowSet = putRows(arena, section, table, what.spawned, rows)
+  putColumn(arena, section, rowSet, generationField, layout.generation, 'live', rows)
+  if (layout.id !== undefined) putColumn(arena, section, rowSet, idField, layout.id, 'live', rows)
+  let clamped = 0
+  for (let field = 0; field < layout.columns.length; field++) {
+    if (number(field) >= 0) clamped += putColumn(arena, section, rowSet, number(field), layout.columns[field], 'live', rows)
+  }
+  return clamped
+}
+
+/** Changed columns, ordered by row set: columns whose changed rows are the same share one. */
+function putChanged(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, number: (field: number) => number): number {
+  const { layout, words, changed } = plan
+  let clamped = 0
+  for (let field = 0; field < layout.columns.length; field++) {
+    if (changed[field] === 0 || number(field) < 0 || sharesEarlierRows(arena, plan, field, number)) continue
+    const rows = rowBits(layout.columns[field].changed, words, changed[field])
+    const rowSet = putRows(arena, section, table, what.changed, rows)
+    for (let other = field; other < layout.columns.length; other++) {
+      if (number(other) < 0 || !sameRows(arena, plan, field, other)) continue
+      clamped += putColumn(arena, section, rowSet, number(other), layout.columns[other], 'live', rows)
+    }
+  }
+  return clamped
+}
+
+const sameRows = ({ kernels }: Arena, { layout, words, changed }: TablePlan, a: number, b: number): boolean =>
+  a === b || (changed[a] === changed[b] && kernels.equalBits(layout.columns[a].changed, layout.columns[b].changed, words) === 1)
+
+function sharesEarlierRows(arena: Arena, plan: TablePlan, field: number, number: (field: number) => number): boolean {
+  for (let earlier = 0; earlier < field; earlier++) {
+    if (number(earlier) >= 0 && sameRows(arena, plan, earlier, field)) return true
+  }
+  return false
+}
+
+/** One section per owner of changed rows, and per session whose own row moved; gives the section's index by slot. */
+function encodeOwnSections(encoder: Encoder, room: ActiveRoom, base: Base): Map<number, number> {
+  const sections = new Map<number, number>()
+  const owners = ownersOf(room)
+  for (const slot of room.ownRows) if (!owners.has(slot)) owners.set(slot, [])
+  for (const [slot, changes] of owners) {
+    const { section, record } = encoder
+    beginSection(section, record.cursor)
+    encodeOwned(room, section, changes)
+    if (room.ownRows.has(slot)) room.book.putOwnRow(section, slot)
+    const prevSeq = room.book.takeChangedSeq(slot, base.seq)
+    const bytes = finishSection(section, { ...base, prevSeq, stream: sessionStream(slot) })
+    sections.set(slot, addSection(record, sessionStream(slot), recordAudience.owner, bytes))
+  }
+  return sections
+}
+
+/** Events to some sessions: encoded once each, without prevSeq; the receivers stand in the route list. */
+function encodeAddressed({ section, record }: Encoder, room: ActiveRoom, base: Base): void {
+  for (const { event, bytes, receivers } of room.events) {
+    if (receivers === undefined || receivers.length === 0) continue
+    beginSection(section, record.cursor)
+    addEvent(section, event, bytes)
+    const index = addSection(record, addressedStream, recordAudience.some, finishSection(section, { ...base, prevSeq: 0, stream: addressedStream }))
+    for (const slot of receivers) addReceiver(record, slot, index)
+  }
+}
+
+/** Not a stream with a position: what lies in it is applied wherever it arrives. */
+export const addressedStream = 5 << 24
+
+/** Server tables and fields. Planned anew where this flush itself has written: sessions and the room's clock. */
+function encodeServerSection({ section, record }: Encoder, room: ActiveRoom, base: Base): void {
+  const { clock } = room.book
+  const prevSeq = clock.serverChangedSeq
+  clock.serverChangedSeq = base.seq
+  planTable(room.arena, room.plans[room.type.sessionsTable])
+  planTable(room.arena, room.plans[room.type.roomTable])
+  beginSection(section, record.cursor)
+  for (const plan of room.plans) {
+    if (plan.words === 0) continue
+    const isServer = plan.layout.table.audience === 'server'
+    if (isServer) putHomeTable(room.arena, section, plan, plan.layout.index, (field) => field)
+    else putServerFields(room.arena, section, plan)
+  }
+  addSection(record, serverStream, recordAudience.server, finishSection(section, { ...base, prevSeq, stream: serverStream }))
+}
+
+/** Server fields of rows that live in another section: with their values for every spawned row, and for changed ones. */
+function putServerFields(arena: Arena, section: SectionWriter, plan: TablePlan): void {
+  const { layout, words } = plan
+  const isServer = (field: number): number => layout.columns[field].field.audience === 'server' ? field : -1
+  if (plan.changes > 0) putChanged(arena, section, plan, layout.index, isServer)
+  if (plan.spawned === 0 || !hasServerField(layout)) return
+  const rows = rowBits(layout.spawned, words, plan.spawned)
+  const rowSet = putRows(arena, section, layout.index, what.changed, rows)
+  for (let field = 0; field < layout.columns.length; field++) {
+    if (isServer(field) >= 0) putColumn(arena, section, rowSet, field, layout.columns[field], 'live', rows)
+  }
+}
+
+const hasServerField = ({ columns }: TableLayout): boolean => columns.some(({ field }) => field.audience === 'server')
+
+/** Every session that joined, left, or whose number or own section is due. */
+function addRoutes(record: RecordWriter, room: ActiveRoom, ownSections: Map<number, number>): void {
+  const { book } = room
+  for (const [slot, connection] of room.left) addRoute(record, slot, connection, 0, routeFlags.left | (room.closing === undefined ? 0 : routeFlags.closing), -1)
+  const slots = new Set([...room.moved, ...room.joined, ...ownSections.keys()])
+  for (const slot of slots) {
+    if (!book.has(slot)) continue
+    const flags = room.joined.has(slot) ? routeFlags.joined : 0
+    addRoute(record, slot, book.connectionOf(slot), book.appliedThroughOf(slot), flags, ownSections.get(slot) ?? -1)
+  }
+}

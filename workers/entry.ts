@@ -1,0 +1,98 @@
+/**
+ * A room worker's entry: the piscina task that never ends. Imports the authors' rooms, attaches to the arena, takes over what an earlier
+ * thread left, and runs the loop. All that it shares with the main thread is listed in memory/crossing.ts.
+ */
+import { pathToFileURL } from 'node:url'
+import { threadId, type MessagePort as NodePort } from 'node:worker_threads'
+import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
+import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
+import { send, toMain, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
+import { createRingWriter } from '../src/memory/ring.js'
+import type { RoomModule } from '../src/room/define.js'
+import { createRecordWriter } from '../src/wire/record.js'
+import { createSectionWriter } from '../src/wire/section.js'
+import { createFaults } from './faults.js'
+import type { Flusher } from './flush.js'
+import type { OpenContext } from './open-room.js'
+import { catalogOf, createRoomType, type RoomType } from './room-type.js'
+import { runLoop, type Worker } from './worker-loop.js'
+
+// Node's own types know it since version 22 only.
+const { setSourceMapsEnabled } = process as unknown as { setSourceMapsEnabled(enabled: boolean): void }
+
+type Post = (message: WorkerMessage) => void
+
+/** The task. Resolves after a stop; rejects, or never answers, if the thread dies. */
+export default async function work(start: WorkerStart): Promise<void> {
+  const post: Post = (message) => start.port.postMessage(message)
+  setSourceMapsEnabled(true)
+  let types: RoomType[]
+  try {
+    types = await loadTypes(start.roomBundles)
+  } catch (error) {
+    post({ kind: 'broken', text: firstLines(error) })
+    return
+  }
+  post({ kind: 'catalog', types: types.map(catalogOf) })
+  post({ kind: 'started', threadId })
+  await new Promise((resolve) => { (start.port as unknown as NodePort).once('message', resolve) })
+  const arena = attachArena(start.memory)
+  try {
+    await runLoop(createWorker(arena, types, start, post))
+  } catch (error) {
+    // The engine's own fault. What the thread believes is no longer trusted: it ends, and its successor starts from committed state.
+    post({ kind: 'log', level: 'error', text: `worker: ${error instanceof Error ? error.stack : String(error)}`, fields: {} })
+    process.exit(1)
+  }
+}
+
+async function loadTypes(bundles: readonly string[]): Promise<RoomType[]> {
+  const modules: RoomModule[] = []
+  for (const bundle of bundles) {
+    const { rooms } = await import(pathToFileURL(bundle).href) as { rooms: RoomModule[] }
+    modules.push(...rooms)
+  }
+  const types = modules.map(createRoomType)
+  const twice = types.find(({ name }, index) => types.findIndex((other) => other.name === name) !== index)
+  if (twice !== undefined) throw new Error(`two rooms define the type ${JSON.stringify(twice.name)}`)
+  return types
+}
+
+function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerStart, post: Post): Worker {
+  const output = createRingWriter(arena, atOutputRing, outputRingBytes)
+  const section = createSectionWriter(arena)
+  const count = (metric: 'handlerErrors' | 'flushSkipped' | 'quantizedClamped', labels: Record<string, string>, by: number): void =>
+    post({ kind: 'count', metric, labels, by })
+  const flusher: Flusher = {
+    encoder: { record: createRecordWriter(arena), section, onClamped: (room, by) => count('quantizedClamped', { type: room.type.name }, by) },
+    output, generation: takeGeneration(arena), fault: createFaults(arena, start.fault),
+    onSkipped: (room) => count('flushSkipped', { type: room.type.name }, 1),
+  }
+  const context: OpenContext = {
+    arena, flusher,
+    report: (room, handler, error) => {
+      count('handlerErrors', { type: room.type.name, handler }, 1)
+      post({ kind: 'log', level: 'error', text: `${room.id}: ${handler} threw: ${firstLines(error)}`, fields: { room: room.id, handler } })
+    },
+    log: (room, level, what) => post({
+      kind: 'log', level, text: typeof what === 'string' ? `${room.id}: ${what}` : room.id,
+      fields: { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) },
+    }),
+    refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
+  }
+  return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), ringBell: () => post({ kind: 'bell' }) }
+}
+
+/** What crosses a port must be plain; what an author logs may be anything. */
+function jsonOf(what: object): Record<string, unknown> {
+  try { return JSON.parse(JSON.stringify(what)) as Record<string, unknown> } catch { return { text: String(what) } }
+}
+
+/** The message and the first place in the author's own file. */
+function firstLines(error: unknown): string {
+  if (!(error instanceof Error) || error.stack === undefined) return String(error)
+  const [, ...frames] = error.stack.split('\n')
+  const frame = frames.find((line) => /\brooms\b|\bshared\b/.test(line)) ?? frames.find((line) => line.includes(' at '))
+  const place = frame === undefined ? undefined : /\(?((?:file:\/\/)?\/[^)]*:\d+:\d+)\)?/.exec(frame)?.[1]?.replace('file://', '')
+  return place === undefined ? error.message : `${error.message} (${place})`
+}

@@ -1,0 +1,104 @@
+/**
+ * A flush: one record of all that changed, in the commit order of the design. Worker thread; one synchronous call.
+ *
+ *   plan -> reserve output and history -> write the record -> store pendingSeq (the point of commitment) -> publish -> apply to committed
+ *   -> store committedSeq -> cut the journal
+ *
+ * A thread may die between any two of these; every step has a named fault point. Before pendingSeq the record does not exist and its
+ * inputs are applied again; after it the successor publishes and applies once more (recovery in open-room.ts).
+ */
+import { holdsGeneration } from '../src/memory/arena.js'
+import { recordWords, send, toMain } from '../src/memory/crossing.js'
+import { cutJournal } from '../src/memory/journal.js'
+import { ownedTableBytes, recordFixedBytes, sessionRecordBytes } from '../src/memory/room-layout.js'
+import { recount } from '../src/memory/rows.js'
+import { canClaim, type RingWriter } from '../src/memory/ring.js'
+import type { ActiveRoom } from './active-room.js'
+import { applyRecord } from './apply.js'
+import { encodeRecord, type Encoder } from './encode.js'
+import { committedSeq, enterRecord, reserveRecord, storeCommitted, storePending } from './history.js'
+import { plannedBytesMax, planTable, settleTable, type TablePlan } from './plan.js'
+
+/** What a thread's flushes share. */
+export interface Flusher {
+  readonly encoder: Encoder
+  readonly output: RingWriter
+  readonly generation: number
+  fault(name: string): void
+  onSkipped(room: ActiveRoom): void
+}
+
+/** Flushes if anything was applied or changed; returns the seq that is committed now. */
+export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
+  const { arena, layout } = room
+  const committed = committedSeq(arena, layout)
+  room.flushSkipped = false
+  if (!planRoom(room)) return committed
+  const seq = committed + 1
+  const bytesMax = recordBytesPlanned(room)
+  const address = reserveRecord(arena, layout, bytesMax)
+  if (address === 0 || !canClaim(flusher.output, recordWords * 4)) {
+    room.flushSkipped = true
+    flusher.onSkipped(room)
+    return committed
+  }
+  flusher.fault('flush:reserved')
+  const bytes = encodeRecord(flusher.encoder, room, address, seq)
+  enterRecord(arena, layout, seq, address, bytes)
+  flusher.fault('flush:written')
+  if (!holdsGeneration(arena, flusher.generation)) throw new Error('flush: a newer thread writes this arena')
+  storePending(arena, layout, seq)
+  flusher.fault('flush:pending')
+  finishCommit(flusher, room, seq, address, bytes)
+  settle(room)
+  return seq
+}
+
+/** Everything behind the point of commitment. A successor that finds pending = committed + 1 begins here. */
+export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, address: number, bytes: number): void {
+  const { arena, layout } = room
+  send(flusher.output, toMain.record, [room.key, address, bytes])
+  flusher.fault('flush:published')
+  applyRecord(arena, layout, room.type.index, address, flusher.fault)
+  flusher.fault('flush:applied')
+  storeCommitted(arena, layout, seq)
+  flusher.fault('flush:committed')
+  cutJournal(room.journal, room.appliedThrough)
+  flusher.fault('flush:cut')
+}
+
+/** Compares all tables; true if a record is due. The engine's `$room` alone makes none: it moves with every tick. */
+function planRoom(room: ActiveRoom): boolean {
+  let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0
+  for (const plan of room.plans) {
+    if (planTable(room.arena, plan) && plan.layout.index !== room.type.roomTable) differs = true
+  }
+  return differs || room.ownRows.size > 0
+}
+
+function recordBytesPlanned(room: ActiveRoom): number {
+  let bytes = recordFixedBytes + room.eventBytes + room.nackBytes + (room.moved.size + room.left.size + room.ownRows.size) * sessionRecordBytes
+  for (const plan of room.plans) bytes += plannedBytesMax(plan) + ownedBytesMax(room, plan)
+  return Math.min(bytes, room.layout.recordBytesMax)
+}
+
+/** Each session with rows of its own in this table may need row sets of its own. */
+function ownedBytesMax(room: ActiveRoom, plan: TablePlan): number {
+  if (!room.type.index.hasOwned[plan.layout.index]) return 0
+  const rows = plan.spawned + plan.despawned + plan.changes
+  return Math.min(rows, room.book.size + 1) * ownedTableBytes(plan.layout.columns.length) + rows * 16
+}
+
+function settle(room: ActiveRoom): void {
+  for (const plan of room.plans) {
+    if (plan.words === 0) continue
+    settleTable(room.arena, plan)
+    if (plan.spawned + plan.despawned > 0 || plan.rows.freed) recount(plan.rows)
+  }
+  room.events.length = room.nacks.length = 0
+  room.eventBytes = room.nackBytes = room.missedEvents = 0
+  room.moved.clear()
+  room.joined.clear()
+  room.left.clear()
+  room.ownRows.clear()
+}

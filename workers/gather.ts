@@ -1,0 +1,99 @@
+/**
+ * Puts rows and values of a table into a section: row sets in their smallest form, columns through the kernels. Worker thread; allocates
+ * nothing. Reads live columns for flushes, committed ones for snapshots.
+ */
+import { assert } from '../src/base/assert.js'
+import type { Arena } from '../src/memory/arena.js'
+import type { ColumnLayout } from '../src/memory/room-layout.js'
+import { addColumn, addRowSet, form, type SectionWriter } from '../src/wire/section.js'
+
+/** A set of rows: `count` bits in a bitmap of `words` words at address `bitmap`, whose bit 0 is row `first` (a multiple of 64). */
+export interface RowBits { bitmap: number; words: number; first: number; count: number }
+
+const lowestBit = (word: number): number => 31 - Math.clz32(word & -word)
+
+function firstRowIn({ u32 }: Arena, bitmap: number, word: number): number {
+  const low = u32[(bitmap >>> 2) + word * 2]
+  return word * 64 + (low !== 0 ? lowestBit(low) : 32 + lowestBit(u32[(bitmap >>> 2) + word * 2 + 1]))
+}
+
+function lastRowIn({ u32 }: Arena, bitmap: number, word: number): number {
+  const high = u32[(bitmap >>> 2) + word * 2 + 1]
+  return word * 64 + (high !== 0 ? 63 - Math.clz32(high) : 31 - Math.clz32(u32[(bitmap >>> 2) + word * 2]))
+}
+
+/** Writes a row set as range, bitmap or gap list, whichever is smallest; returns its index. `rows.count` is not 0. */
+export function putRows(arena: Arena, writer: SectionWriter, table: number, kind: number, rows: RowBits): number {
+  const { kernels } = arena
+  assert(rows.count > 0, 'gather: a row set has rows')
+  const from = kernels.firstWord(rows.bitmap, rows.words), to = kernels.lastWord(rows.bitmap, rows.words)
+  const first = firstRowIn(arena, rows.bitmap, from), last = lastRowIn(arena, rows.bitmap, to - 1)
+  if (last - first + 1 === rows.count) return addRowSet(writer, table, kind, form.range, rows.first + first, rows.count, 0)
+  const bitmapBytes = (to - from) * 8
+  const start = rows.bitmap + from * 8
+  if (rows.count < bitmapBytes && kernels.gapBytes(start, to - from) < bitmapBytes) {
+    const bytes = kernels.writeGaps(start, to - from, writer.cursor)
+    return addRowSet(writer, table, kind, form.gaps, rows.first + from * 64, rows.count, bytes)
+  }
+  kernels.copy(writer.cursor, start, bitmapBytes)
+  return addRowSet(writer, table, kind, form.bitmap, rows.first + from * 64, rows.count, bitmapBytes)
+}
+
+/** Appends the values of `rows` to the section; `source` says from which copy. Returns how many live values had to be clamped. */
+export function putColumn(
+  arena: Arena, writer: SectionWriter, rowSet: number, fieldNumber: number, column: ColumnLayout, source: 'live' | 'committed', rows: RowBits,
+): number {
+  const { field } = column
+  const { kernels } = arena
+  const width = source === 'live' ? field.liveBytes : field.bytes
+  const from = column[source] + rows.first * width
+  const to = writer.cursor
+  let clamped = 0
+  if (field.kind === 'text') putTexts(arena, writer, from, field.bytes, rows)
+  else if (field.kind === 'quantized' && source === 'live') clamped = gatherQuantized(arena, column, from, rows, to)
+  else if (field.bytes === 1) kernels.gather8(from, rows.bitmap, rows.words, to)
+  else if (field.bytes === 2) kernels.gather16(from, rows.bitmap, rows.words, to)
+  else if (field.bytes === 4) kernels.gather32(from, rows.bitmap, rows.words, to)
+  else kernels.gather64(from, rows.bitmap, rows.words, to)
+  const bytes = field.kind === 'text' ? textBytes(arena, from, field.bytes, rows) : rows.count * field.bytes
+  addColumn(writer, rowSet, fieldNumber, bytes)
+  return clamped
+}
+
+function gatherQuantized({ kernels }: Arena, { field }: ColumnLayout, from: number, rows: RowBits, to: number): number {
+  const gather = field.bytes === 1 ? kernels.gatherQuantized8 : field.bytes === 2 ? kernels.gatherQuantized16 : kernels.gatherQuantized32
+  return gather(from, rows.bitmap, rows.words, to, field.min!, 1 / field.step!, field.steps!)
+}
+
+/** Calls `visit` with each row of `rows`, counted from `rows.first`. */
+export function eachBit({ u32 }: Arena, rows: RowBits, visit: (row: number) => void): void {
+  const at = rows.bitmap >>> 2
+  for (let word = 0; word < rows.words * 2; word++) {
+    for (let bits = u32[at + word]; bits !== 0; bits &= bits - 1) visit(word * 32 + lowestBit(bits))
+  }
+}
+
+function textBytes(arena: Arena, slots: number, slotBytes: number, rows: RowBits): number {
+  let bytes = rows.count * 2
+  eachBit(arena, rows, (row) => { bytes += arena.u16[(slots + row * slotBytes) >>> 1] })
+  return bytes
+}
+
+/** Texts: `count` lengths (u16), then their bytes one after the other. */
+function putTexts(arena: Arena, writer: SectionWriter, slots: number, slotBytes: number, rows: RowBits): void {
+  let length = writer.cursor >>> 1, to = writer.cursor + rows.count * 2
+  eachBit(arena, rows, (row) => {
+    const slot = slots + row * slotBytes
+    const bytes = arena.u16[slot >>> 1]
+    arena.u16[length++] = bytes
+    arena.u8.copyWithin(to, slot + 2, slot + 2 + bytes)
+    to += bytes
+  })
+}
+
+/** Sets `list` (rows counted from 0) as bits in the `words` words at `bitmap`. */
+export function bitsOfList({ u32, kernels }: Arena, list: readonly number[], bitmap: number, words: number): RowBits {
+  kernels.zero(bitmap, words * 8)
+  for (const row of list) u32[(bitmap >>> 2) + (row >>> 5)] |= 1 << (row & 31)
+  return { bitmap, words, first: 0, count: list.length }
+}

@@ -1,0 +1,44 @@
+/**
+ * Where the engine calls author code: marked in the arena while it runs, caught when it throws, refused when it returns a promise.
+ * Worker thread. Nothing that a handler does reaches another room.
+ */
+import { mark } from '../src/memory/arena.js'
+import type { ActiveRoom } from './active-room.js'
+
+/** What `room.reject` throws: an answer, not a mistake. */
+export class Rejection extends Error {
+  constructor(readonly code: string, readonly text: string) { super(code) }
+}
+
+/** Handlers by number, as they stand in the arena's mark. */
+export const handlers = [
+  'none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onDrop', 'onResume', 'onLeave', 'onInput', 'onTimer', 'onTask', 'derive', 'migrate',
+] as const
+export type HandlerName = (typeof handlers)[number]
+
+export type Reporter = (room: ActiveRoom, handler: string, error: unknown) => void
+
+/** What became of a call: `ok`, `rejected` with its answer, or `threw`. */
+export type Outcome = { readonly kind: 'ok'; readonly value: unknown } | { readonly kind: 'rejected'; readonly rejection: Rejection } | { readonly kind: 'threw' }
+
+const ok = (value: unknown): Outcome => ({ kind: 'ok', value })
+
+/** Runs one handler of a room. `detail` names the input or timer; `journalNumber` is the entry in progress, 0 for ticks and timers. */
+export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, detail: string, journalNumber: number, run: () => unknown): Outcome {
+  const name = detail === '' ? handler : `${handler}.${detail}`
+  mark(room.arena, room.key, handlers.indexOf(handler), journalNumber)
+  try {
+    const value = run()
+    if (value instanceof Promise) {
+      value.catch((error: unknown) => report(room, name, error))
+      throw new TypeError(`${name} returned a promise; handlers are synchronous, tasks and prepare are not`)
+    }
+    return ok(value)
+  } catch (error) {
+    if (error instanceof Rejection) return { kind: 'rejected', rejection: error }
+    report(room, name, error)
+    return { kind: 'threw' }
+  } finally {
+    mark(room.arena, 0, 0, 0)
+  }
+}

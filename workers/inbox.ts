@@ -1,0 +1,80 @@
+/**
+ * Moves every arriving entry at once from the input ring to where it belongs: inputs, joins and leaves into their room's own journal, the
+ * rest to the worker. Worker thread. So one slow room holds up no other, and what a journal holds survives the thread.
+ *
+ * Fields are decoded and checked here, before the journal; what is refused makes no entry. A record is released only after it was moved,
+ * so a successor may see one twice: joins, inputs and leaves know themselves by connection and number.
+ */
+import { inputWords, joinWords, toWorker } from '../src/memory/crossing.js'
+import { appendEntry } from '../src/memory/journal.js'
+import { read, release, type RingReader } from '../src/memory/ring.js'
+import { unpackFields } from '../src/wire/fields.js'
+import type { ActiveRoom } from './active-room.js'
+
+export interface InboxHandlers {
+  roomOf(key: number): ActiveRoom | undefined
+  open(at: number, bytes: number): void
+  release(roomKey: number): void
+  stop(): void
+  /** A join for a room that is not here, or whose data do not fit. */
+  refuse(roomKey: number, connection: number, code: string): void
+  nack(roomKey: number, slot: number, connection: number, number: number, code: string): void
+}
+
+/** Empties the ring; returns true if anything came. */
+export function drainInbox(ring: RingReader, handlers: InboxHandlers): boolean {
+  let came = false
+  for (let at = read(ring); at !== 0; at = read(ring)) {
+    moveRecord(ring, at, handlers)
+    release(ring)
+    came = true
+  }
+  return came
+}
+
+function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): void {
+  const { u32 } = ring.views
+  const key = u32[at >>> 2]
+  switch (ring.kind) {
+    case toWorker.open: return handlers.open(at, ring.bytes)
+    case toWorker.release: return handlers.release(key)
+    case toWorker.stop: return handlers.stop()
+  }
+  const room = handlers.roomOf(key)
+  if (ring.kind === toWorker.join) moveJoin(ring, at, key, room, handlers)
+  else if (room === undefined) return
+  else if (ring.kind === toWorker.input) moveInput(ring, at, key, room, handlers)
+  else if (ring.kind === toWorker.resync) askResync(ring, at, room)
+  else if (!appendEntry(room.journal, ring.kind, at, ring.bytes, true)) throw new Error('inbox: no space for control entries in a journal')
+}
+
+function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): void {
+  const { u32, buffer } = ring.views
+  const connection = u32[(at >>> 2) + 1], idBytes = u32[(at >>> 2) + 2]
+  if (room === undefined || room.closing !== undefined) return handlers.refuse(key, connection, 'room-closed')
+  const join = unpackFields(room.type.full.join, new DataView(buffer), at + joinWords * 4 + idBytes, at + ring.bytes)
+  if (join === undefined) return handlers.refuse(key, connection, 'bad-join')
+  if (!appendEntry(room.journal, ring.kind, at, ring.bytes, false)) handlers.refuse(key, connection, 'journal-full')
+}
+
+function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, handlers: InboxHandlers): void {
+  const { u32, buffer } = ring.views
+  const word = at >>> 2
+  const slot = u32[word + 1], connection = u32[word + 2], number = u32[word + 3]
+  const input = room.type.full.inputs[u32[word + 5]]
+  const refuse = (code: string): void => handlers.nack(key, slot, connection, number, code)
+  if (input === undefined) return refuse('unknown-input')
+  if (unpackFields(input.fields, new DataView(buffer), at + inputWords * 4, at + ring.bytes) === undefined) return refuse('bad-input')
+  if (!appendEntry(room.journal, ring.kind, at, ring.bytes, false)) refuse('journal-full')
+}
+
+/** A resync changes nothing, so it makes no entry; whoever still waits for one asks a successor again. */
+function askResync(ring: RingReader, at: number, room: ActiveRoom): void {
+  const { u32 } = ring.views
+  const word = at >>> 2
+  const slot = u32[word + 1], connection = u32[word + 2]
+  if (!room.book.has(slot) || room.book.connectionOf(slot) !== connection) return
+  if (room.waiting.some((waiting) => waiting.slot === slot)) return
+  const wide = (index: number): number => u32[word + index] + u32[word + index + 1] * 0x1_0000_0000
+  room.waiting.push({ connection, slot, kind: 'resync', epoch: wide(3), seq: wide(5) })
+}

@@ -1,0 +1,80 @@
+/**
+ * The first half of a flush: what differs between live and committed, as bitmaps and counts, and how many bytes a record of it can take.
+ * Writes only the room's own bitmaps, so a flush that is skipped afterwards has changed nothing. Worker thread.
+ */
+import type { Arena } from '../src/memory/arena.js'
+import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
+import type { Rows } from '../src/memory/rows.js'
+
+export interface TablePlan {
+  readonly rows: Rows
+  readonly layout: TableLayout
+  /** Words that can hold rows, alive now or committed. */
+  words: number
+  spawned: number
+  despawned: number
+  /** Changed rows of each column among those that stayed. */
+  readonly changed: Uint32Array
+  /** Sum of `changed`. */
+  changes: number
+}
+
+export const createTablePlan = (rows: Rows): TablePlan => ({
+  rows, layout: rows.layout, words: 0, spawned: 0, despawned: 0, changes: 0, changed: new Uint32Array(rows.layout.columns.length),
+})
+
+/** Compares one table; true if anything differs. */
+export function planTable(arena: Arena, plan: TablePlan): boolean {
+  const { layout } = plan
+  const { kernels } = arena
+  plan.words = Math.max((plan.rows.end + 63) >>> 6, kernels.lastWord(layout.aliveCommitted, layout.words))
+  plan.spawned = plan.despawned = plan.changes = 0
+  if (plan.words === 0) return false
+  kernels.masks(layout.alive, layout.aliveCommitted, layout.stayed, layout.spawned, layout.despawned, plan.words)
+  plan.spawned = kernels.countBits(layout.spawned, plan.words)
+  plan.despawned = kernels.countBits(layout.despawned, plan.words)
+  for (let index = 0; index < layout.columns.length; index++) {
+    const count = compareColumn(arena, layout.columns[index], layout.stayed, plan.words)
+    plan.changed[index] = count
+    plan.changes += count
+  }
+  return plan.spawned + plan.despawned + plan.changes > 0
+}
+
+function compareColumn({ kernels }: Arena, column: ColumnLayout, stayed: number, words: number): number {
+  const { field, live, committed, changed } = column
+  if (field.constant) return 0
+  if (field.kind === 'quantized') {
+    const compare = field.bytes === 1 ? kernels.compareQuantized8 : field.bytes === 2 ? kernels.compareQuantized16 : kernels.compareQuantized32
+    return compare(live, committed, stayed, changed, words, field.min!, 1 / field.step!, field.steps!)
+  }
+  if (field.kind === 'text') {
+    if (kernels.countBits(column.marked, words) === 0) { kernels.zero(changed, words * 8); return 0 }
+    kernels.and(column.marked, stayed, words)
+    return kernels.compareSlots(live, committed, column.marked, changed, words, field.bytes)
+  }
+  const compare = field.bytes === 1 ? kernels.compare8 : field.bytes === 2 ? kernels.compare16 : field.bytes === 4 ? kernels.compare32 : kernels.compare64
+  return compare(live, committed, stayed, changed, words)
+}
+
+const structBytes = 32
+
+/** What the sections of this table can take at most, whoever they go to. */
+export function plannedBytesMax(plan: TablePlan): number {
+  const { layout } = plan
+  const rowSetBytes = plan.words * 8 + structBytes
+  let bytes = (plan.spawned === 0 && plan.despawned === 0 && plan.changes === 0) ? 0 : rowSetBytes * 4
+  const idBytes = layout.id === undefined ? 0 : layout.id.field.bytes
+  bytes += plan.spawned * (2 + idBytes)
+  for (let index = 0; index < layout.columns.length; index++) {
+    const rows = plan.changed[index] + plan.spawned
+    if (rows > 0) bytes += rows * layout.columns[index].field.bytes + rowSetBytes + structBytes
+  }
+  return bytes
+}
+
+/** Forgets text marks and despawned rows: the record that says so is committed. */
+export function settleTable({ kernels }: Arena, plan: TablePlan): void {
+  for (const column of plan.layout.columns) if (column.marked !== 0) kernels.zero(column.marked, plan.words * 8)
+  if (plan.layout.id !== undefined) kernels.zero(plan.layout.id.marked, plan.words * 8)
+}

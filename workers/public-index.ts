@@ -1,0 +1,28 @@
+/** The numbers of tables and fields on clients' wires against those of the full field tables, both ways, as plain arrays. */
+import type { FullTables } from '../src/schema/field-tables.js'
+
+export interface PublicIndex {
+  /** Full table number to public, -1: not public. */
+  readonly tables: readonly number[]
+  /** Full table and field number to public, -1: not public. */
+  readonly fields: readonly (readonly number[])[]
+  readonly tablesToFull: readonly number[]
+  /** By full table number: public field number to full. */
+  readonly fieldsToFull: readonly (readonly number[])[]
+  /** By full table number: something in it goes to owners only. */
+  readonly hasOwned: readonly boolean[]
+}
+
+const invert = (numbers: readonly number[]): number[] => {
+  const inverse: number[] = []
+  numbers.forEach((number, index) => { if (number >= 0) inverse[number] = index })
+  return inverse
+}
+
+export const invertIndex = (full: FullTables, index: { tables: readonly number[]; fields: readonly (readonly number[])[] }): PublicIndex => ({
+  tables: index.tables,
+  fields: index.fields,
+  tablesToFull: invert(index.tables),
+  fieldsToFull: index.fields.map(invert),
+  hasOwned: full.tables.map((table) => table.audience === 'owner' || table.fields.some((field) => field.audience === 'owner')),
+})

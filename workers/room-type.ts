@@ -1,0 +1,80 @@
+/**
+ * A room type as a worker knows it: the author's module, its field tables with the engine's own behind them, and where those are.
+ * Made once per thread from the bundles; the same bundles give the same numbers on every thread.
+ */
+import { timersPerNameMax } from '../src/base/limits.js'
+import { generationField, idField, type EntityTable, type FieldTable, type FullTables, type PublicTables } from '../src/schema/field-tables.js'
+import { fieldsOf, fullTablesOf, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
+import type { CatalogEntry } from '../src/memory/crossing.js'
+import { normalise, type NormalDefinition, type RoomModule } from '../src/room/define.js'
+import { invertIndex, type PublicIndex } from './public-index.js'
+
+export interface RoomType {
+  readonly number: number
+  readonly name: string
+  readonly definition: NormalDefinition
+  readonly full: FullTables
+  readonly tables: PublicTables
+  readonly hash: number
+  readonly index: PublicIndex
+  /** Full table numbers of the engine's tables. */
+  readonly sessionsTable: number
+  readonly roomTable: number
+  readonly optionsTable: number
+  readonly timerTables: ReadonlyMap<string, number>
+  readonly playerTable: number
+}
+
+const server = (name: string, kind: FieldTable['kind'], bytes: number): FieldTable =>
+  ({ name, kind, audience: 'server', bytes, liveBytes: bytes, default: 0 })
+const serverText = (name: string, maxBytes: number): FieldTable =>
+  ({ name, kind: 'text', audience: 'server', bytes: 2 + maxBytes, liveBytes: 2 + maxBytes, default: '', maxBytes })
+const engineTable = (name: string, capacity: number, fields: readonly FieldTable[]): EntityTable =>
+  ({ name, capacity, audience: 'server', ids: false, fields })
+
+/** DECISIONS 9. A session's slot is its row; `ownRow`, `rowGeneration` and `hasRow` are the ref of its own row. */
+const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions', capacity, [
+  serverText('sessionId', 24), server('connection', 'u32', 4), server('appliedThrough', 'u32', 4), server('changedSeq', 'f64', 8),
+  server('connected', 'u8', 1), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
+])
+
+/** The room's own state: random numbers, time, and the last changed seq of its two streams. */
+const roomTable = engineTable('$room', 1, [
+  server('random0', 'u32', 4), server('random1', 'u32', 4), server('random2', 'u32', 4), server('random3', 'u32', 4),
+  server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('serverChangedSeq', 'f64', 8),
+  server('armed', 'f64', 8), server('locked', 'u8', 1),
+])
+
+const hidden = (field: FieldTable): FieldTable => ({ ...field, audience: 'server' })
+const timerTable = (name: string, args: readonly FieldTable[]): EntityTable => engineTable(`$timer:${name}`, timersPerNameMax, [
+  server('$due', 'f64', 8), server('$armed', 'f64', 8), serverText('$key', 62), ...args.map(hidden),
+])
+
+/** Who owns a row, fixed at spawn: the session's slot + 1, 0 for nobody. Behind the fields of every author's table. */
+const ownerColumn: FieldTable = { ...server('$owner', 'u32', 4), constant: true }
+const withOwner = (table: EntityTable): EntityTable =>
+  table.name.startsWith('$') ? table : { ...table, fields: [...table.fields, ownerColumn] }
+
+export function createRoomType(module: RoomModule, number: number): RoomType {
+  const definition = normalise(module.definition)
+  const timers = Object.entries(definition.timers).map(([name, fields]) => timerTable(name, fieldsOf(fields)))
+  const plain = fullTablesOf(module.schema, [])
+  const options = engineTable('$options', 1, plain.options.map(hidden))
+  const engine = [sessionsTable(definition.maxSessions), roomTable, options, ...timers]
+  const full: FullTables = { ...plain, tables: [...plain.tables.map(withOwner), ...engine] }
+  const tables = publicTablesOf(full)
+  const tableNumber = (name: string): number => full.tables.findIndex((table) => table.name === name)
+  return {
+    number, name: full.name, definition, full, tables, hash: schemaHash(tables), index: invertIndex(full, publicIndex(full)),
+    sessionsTable: tableNumber('$sessions'), roomTable: tableNumber('$room'), optionsTable: tableNumber('$options'),
+    timerTables: new Map(Object.keys(definition.timers).map((name) => [name, tableNumber(`$timer:${name}`)])),
+    playerTable: full.player === undefined ? -1 : tableNumber(full.player),
+  }
+}
+
+export const layoutLimitsOf = (type: RoomType): { sessions: number; generationField: number; idField: number } =>
+  ({ sessions: type.definition.maxSessions, generationField, idField })
+
+/** What the main thread is told of a type. */
+export const catalogOf = ({ number, name, tables, hash, definition }: RoomType): CatalogEntry =>
+  ({ number, name, tables, hash, tickHz: definition.tickHz, flushHz: definition.flushHz, maxSessions: definition.maxSessions })

@@ -1,0 +1,60 @@
+/** Row views: `players.at(row).hp = 99`. One cached object a row; it throws once its row is despawned. Worker thread. */
+import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
+import { isAlive, type Rows } from '../src/memory/rows.js'
+import type { Column } from '../src/schema/index.js'
+import type { NumberArray } from './columns.js'
+
+type View = Record<string, unknown> & { readonly $row: number; readonly $generation: number }
+
+const integerRanges: Record<string, readonly [number, number]> = {
+  i8: [-128, 127], u8: [0, 255], i16: [-32768, 32767], u16: [0, 65535], i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1],
+}
+
+/** Gives the view of a living row. */
+export function createRowViews(
+  layout: TableLayout, columns: ReadonlyMap<string, NumberArray | Column<unknown>>, rows: Rows, ids: Column<unknown> | undefined,
+): (row: number) => Record<string, unknown> {
+  const prototype = {}
+  const rowOf = (view: View): number => {
+    if (!isAlive(rows, view.$row) || rows.generation[view.$row] !== view.$generation) {
+      throw new RangeError(`${layout.table.name}: the row of this view is despawned`)
+    }
+    return view.$row
+  }
+  Object.defineProperty(prototype, 'row', { get(this: View) { return rowOf(this) } })
+  Object.defineProperty(prototype, 'id', { get(this: View) { return (ids?.get(rowOf(this)) as string) || undefined } })
+  for (const column of layout.columns) defineField(prototype, layout, column, columns.get(column.field.name)!, rowOf)
+  const cache: (View | undefined)[] = []
+  return (row) => {
+    const cached = cache[row]
+    if (cached !== undefined && cached.$generation === rows.generation[row]) return cached
+    return cache[row] = Object.create(prototype, {
+      $row: { value: row }, $generation: { value: rows.generation[row] },
+    }) as View
+  }
+}
+
+function defineField(
+  prototype: object, layout: TableLayout, { field }: ColumnLayout, column: NumberArray | Column<unknown>, rowOf: (view: View) => number,
+): void {
+  if (field.name.startsWith('$')) return
+  if (!ArrayBuffer.isView(column)) {
+    Object.defineProperty(prototype, field.name, {
+      enumerable: true,
+      get(this: View) { return column.get(rowOf(this)) },
+      set(this: View, value: unknown) { column.set(rowOf(this), value) },
+    })
+    return
+  }
+  const range = integerRanges[field.kind]
+  Object.defineProperty(prototype, field.name, {
+    enumerable: true,
+    get(this: View) { return column[rowOf(this)] },
+    set(this: View, value: number) {
+      if (range !== undefined && !(Number.isInteger(value) && value >= range[0] && value <= range[1])) {
+        throw new RangeError(`${layout.table.name}.${field.name}: ${value} is no ${field.kind}`)
+      }
+      column[rowOf(this)] = value
+    },
+  })
+}

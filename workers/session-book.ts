@@ -1,0 +1,145 @@
+/**
+ * The engine's own tables of a room, as plain accessors: who is in it (`$sessions`), its clock and random numbers (`$room`).
+ * Worker thread. What is written here is live state like any other: it is committed with the next record and comes back with a successor.
+ */
+import { nextFloat, nextInt, seedPrng } from '../src/base/prng.js'
+import { isAlive, nextRow, packRef } from '../src/memory/rows.js'
+import type { Session } from '../src/room/types.js'
+import { addEvent, ownRowEvent, type SectionWriter } from '../src/wire/section.js'
+import { engineColumn, engineText, refersToLiving, type AuthorTable } from './author-table.js'
+
+/** A session as handlers get it; `slot` is its row in `$sessions`. */
+export interface BookedSession extends Session { readonly slot: number }
+
+export interface Clock { tick: number; timeMs: number; roomChangedSeq: number; serverChangedSeq: number; armed: number; locked: number }
+
+export interface SessionBook {
+  readonly clock: Clock
+  readonly random: { float(): number; int(below: number): number }
+  readonly byId: ReadonlyMap<string, BookedSession>
+  readonly size: number
+  seed(seed: number): void
+  has(slot: number): boolean
+  /** A new session; undefined if the room is full. */
+  enter(connection: number, id: string): BookedSession | undefined
+  leave(slot: number): void
+  at(slot: number): BookedSession
+  /** The slot of a connection, or -1. */
+  slotOf(connection: number): number
+  connectionOf(slot: number): number
+  appliedThroughOf(slot: number): number
+  setAppliedThrough(slot: number, number: number): void
+  /** Returns the seq at which the session's stream last changed, and sets it to `seq`. */
+  takeChangedSeq(slot: number, seq: number): number
+  changedSeqOf(slot: number): number
+  putOwnRow(section: SectionWriter, slot: number): void
+  /** Slots whose own row has been despawned since they were last asked for. */
+  lostRows(): number[]
+  rebuild(): void
+}
+
+export interface BookHooks { onOwnRow(slot: number): void; onEnd(slot: number): void }
+
+export function createSessionBook(sessions: AuthorTable, room: AuthorTable, player: AuthorTable | undefined, hooks: BookHooks): SessionBook {
+  const connection = engineColumn(sessions, 'connection'), appliedThrough = engineColumn(sessions, 'appliedThrough')
+  const changedSeq = engineColumn(sessions, 'changedSeq'), connected = engineColumn(sessions, 'connected')
+  const row = engineColumn(sessions, 'ownRow'), rowGeneration = engineColumn(sessions, 'rowGeneration'), hasRow = engineColumn(sessions, 'hasRow')
+  const ids = engineText(sessions, 'sessionId')
+  const bySlot: (BookedSession | undefined)[] = []
+  const byId = new Map<string, BookedSession>()
+  const byConnection = new Map<number, number>()
+  const { clock, random, seed } = createClock(room)
+
+  const ownRow = (slot: number): number | undefined => {
+    if (hasRow[slot] === 0) return undefined
+    return player !== undefined && refersToLiving(player.rowsOf, packRef(row[slot], rowGeneration[slot])) ? row[slot] : undefined
+  }
+  const setOwnRow = (slot: number, value: number | undefined): void => {
+    hasRow[slot] = value === undefined ? 0 : 1
+    row[slot] = value ?? 0
+    rowGeneration[slot] = value === undefined || player === undefined ? 0 : player.rowsOf.generation[value]
+    hooks.onOwnRow(slot)
+  }
+  const enroll = (slot: number): BookedSession => {
+    const session: BookedSession = {
+      slot, id: ids.get(slot), user: { id: ids.get(slot) },
+      get connected() { return connected[slot] === 1 },
+      get row() { return bySlot[slot] === session ? ownRow(slot) : undefined },
+      set row(value: number | undefined) {
+        if (value !== undefined && !player?.has(value)) throw new RangeError('session.row: needs a living row of the schema\'s player table')
+        setOwnRow(slot, value)
+      },
+      end: () => { if (bySlot[slot] === session) hooks.onEnd(slot) },
+    }
+    bySlot[slot] = session
+    byId.set(session.id, session)
+    byConnection.set(connection[slot], slot)
+    return session
+  }
+  return {
+    clock, random, byId, seed,
+    get size() { return sessions.size },
+    has: (slot) => isAlive(sessions.rowsOf, slot),
+    enter: (by, id) => {
+      if (sessions.size >= sessions.capacity) return undefined
+      return enroll(sessions.spawn({ sessionId: id, connection: by, connected: 1 }))
+    },
+    leave: (slot) => {
+      byId.delete(bySlot[slot]!.id)
+      byConnection.delete(connection[slot])
+      bySlot[slot] = undefined
+      sessions.despawn(slot)
+    },
+    at: (slot) => bySlot[slot]!,
+    slotOf: (by) => byConnection.get(by) ?? -1,
+    connectionOf: (slot) => connection[slot],
+    appliedThroughOf: (slot) => appliedThrough[slot],
+    setAppliedThrough: (slot, number) => { appliedThrough[slot] = number },
+    takeChangedSeq: (slot, seq) => {
+      if (!isAlive(sessions.rowsOf, slot)) return 0
+      const before = changedSeq[slot]
+      changedSeq[slot] = seq
+      return before
+    },
+    changedSeqOf: (slot) => changedSeq[slot],
+    putOwnRow: (section, slot) => {
+      const bytes = new DataView(new ArrayBuffer(8)), own = ownRow(slot)
+      if (own !== undefined) {
+        bytes.setUint32(0, own, true)
+        bytes.setUint16(4, rowGeneration[slot], true)
+        bytes.setUint16(6, 1, true)
+      }
+      addEvent(section, ownRowEvent, new Uint8Array(bytes.buffer))
+    },
+    lostRows: () => {
+      const lost: number[] = []
+      for (const { slot } of byId.values()) if (hasRow[slot] === 1 && ownRow(slot) === undefined) { hasRow[slot] = 0; lost.push(slot) }
+      return lost
+    },
+    rebuild: () => {
+      for (let slot = nextRow(sessions.rowsOf, 0); slot >= 0; slot = nextRow(sessions.rowsOf, slot + 1)) enroll(slot)
+    },
+  }
+}
+
+/** The one row of `$room`. */
+function createClock(room: AuthorTable): Pick<SessionBook, 'clock' | 'random' | 'seed'> {
+  const field = (name: string): PropertyDescriptor => {
+    const column = engineColumn(room, name)
+    return { get: () => column[0], set: (value: number) => { column[0] = value }, enumerable: true }
+  }
+  const names = ['tick', 'timeMs', 'roomChangedSeq', 'serverChangedSeq', 'armed', 'locked']
+  const clock = Object.defineProperties({}, Object.fromEntries(names.map((name) => [name, field(name)]))) as Clock
+  const state = new Uint32Array(4)
+  const words = [0, 1, 2, 3].map((n) => engineColumn(room, `random${n}`))
+  const load = (): void => { for (let n = 0; n < 4; n++) state[n] = words[n][0] }
+  const store = <T>(result: T): T => { for (let n = 0; n < 4; n++) words[n][0] = state[n]; return result }
+  return {
+    clock,
+    seed: (seed) => { seedPrng(state, seed); store(undefined) },
+    random: {
+      float: () => { load(); return store(nextFloat(state)) },
+      int: (below) => { load(); return store(nextInt(state, below)) },
+    },
+  }
+}
