@@ -19,7 +19,7 @@ const eventOverheadBytes = 32, addressedOverheadBytes = 256, receiverBytes = 8
 export function createAuthorRoom(room: ActiveRoom, timers: Timers, log: RoomLog): Record<string, unknown> {
   const { type, book } = room
   const named = new Map(room.tables.map((table) => [table.name, table]))
-  const tables = Object.fromEntries(room.tables.filter(({ name }) => !name.startsWith('$')).map((table) => [table.name, table]))
+  const tables = Object.fromEntries(room.tables.filter(({ name }) => !name.startsWith('$')).map((table) => [table.name, table.face]))
   return {
     id: room.id,
     tables,

@@ -13,23 +13,19 @@ import { createColumn, numberColumn, type NumberArray } from './columns.js'
 import { createGrid, type Grid } from './grid.js'
 import { createRowViews } from './row-views.js'
 
-/** The members that every table has; columns stand beside them under their names. */
+/** The engine's handle of a table. */
 export interface AuthorTable {
   readonly name: string
   readonly rowsOf: Rows
   readonly size: number
   readonly capacity: number
-  readonly end: number
+  /** What authors get: the members of room/types.ts and the columns under their names. */
+  readonly face: object
   spawn(values?: Record<string, unknown>, as?: { id?: string; owner?: Session }): number
   despawn(row: number): void
   has(row: number): boolean
   at(row: number): Record<string, unknown>
-  get(id: string): Record<string, unknown> | undefined
-  rowOf(id: string): number | undefined
-  ref(row: number): number
-  row(ref: number | null): number | undefined
   rows(): Iterable<number>
-  near(x: number, y: number, radius: number): Iterable<number>
   /** The column of a field, whatever its name. */
   column(name: string): NumberArray | Column<unknown>
   /** Builds ids from the live rows again: after a recovery. */
@@ -67,39 +63,47 @@ export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent
 }
 
 function assemble(inside: Inside): AuthorTable {
-  const { rows, columns, ids } = inside
+  const { rows, columns, layout: { table: { name } } } = inside
   const views = createRowViews(inside.layout, columns, rows, inside.idColumn)
-  const table = {
-    name: inside.layout.table.name,
-    rowsOf: rows,
+  const handle = {
+    name, rowsOf: rows, face: {}, capacity: rows.capacity,
     get size() { return rows.size },
-    capacity: rows.capacity,
-    get end() { return rows.end },
     spawn: (values?: Record<string, unknown>, as?: { id?: string; owner?: Session }) => spawn(inside, values, as),
     despawn: (row: number) => despawn(inside, row),
     has: (row: number) => isAlive(rows, row),
     at: (row: number) => {
-      if (!isAlive(rows, row)) throw new RangeError(`${inside.layout.table.name}: no row ${row}`)
+      if (!isAlive(rows, row)) throw new RangeError(`${name}: no row ${row}`)
       return views(row)
     },
-    get: (id: string) => { const row = ids.get(id); return row === undefined ? undefined : views(row) },
-    rowOf: (id: string) => ids.get(id),
-    ref: (row: number) => {
-      if (!isAlive(rows, row)) throw new RangeError(`${inside.layout.table.name}: no row ${row} to refer to`)
-      return packRef(row, rows.generation[row])
-    },
-    row: (ref: number | null) => ref !== null && refersToLiving(rows, ref) ? rowOfRef(ref) : undefined,
     rows: () => livingRows(rows),
-    near: (x: number, y: number, radius: number) => {
-      if (inside.grid === undefined) throw new TypeError(`${inside.layout.table.name}: near needs a grid in its schema`)
-      return inside.grid.near(x, y, radius)
-    },
-    column: (name: string) => { const column = columns.get(name); assert(column !== undefined, `table: no column ${name}`); return column },
+    column: (field: string) => { const column = columns.get(field); assert(column !== undefined, `table: no column ${field}`); return column },
     rebuild: () => rebuild(inside),
     beginTurn: () => inside.grid?.invalidate(),
   }
-  for (const [name, column] of columns) if (!name.startsWith('$')) Object.defineProperty(table, name, { value: column, enumerable: true })
-  return table
+  handle.face = createFace(inside, handle, views)
+  return handle
+}
+
+function createFace({ rows, columns, ids, grid, layout: { table: { name } } }: Inside, handle: AuthorTable, views: (row: number) => Record<string, unknown>): object {
+  const { spawn, despawn, has, at, rows: living, capacity } = handle
+  const face = {
+    spawn, despawn, has, at, rows: living, capacity,
+    get size() { return rows.size },
+    get end() { return rows.end },
+    get: (id: string) => { const row = ids.get(id); return row === undefined ? undefined : views(row) },
+    rowOf: (id: string) => ids.get(id),
+    ref: (row: number) => {
+      if (!isAlive(rows, row)) throw new RangeError(`${name}: no row ${row} to refer to`)
+      return packRef(row, rows.generation[row])
+    },
+    row: (ref: number | null) => ref !== null && refersToLiving(rows, ref) ? rowOfRef(ref) : undefined,
+    near: (x: number, y: number, radius: number) => {
+      if (grid === undefined) throw new TypeError(`${name}: near needs a grid in its schema`)
+      return grid.near(x, y, radius)
+    },
+  }
+  for (const [field, column] of columns) if (!field.startsWith('$')) Object.defineProperty(face, field, { value: column, enumerable: true })
+  return face
 }
 
 /** True if the row that `ref` was made for still lives. */

@@ -52,8 +52,13 @@ function encodeRoomSection(encoder: Encoder, room: ActiveRoom, base: Base, hashD
   const { section, record } = encoder
   beginSection(section, record.cursor)
   let clamped = 0
+  const { index } = room.type
   for (const plan of room.plans) {
-    if (plan.layout.table.audience === 'everyone') clamped += putHomeTable(room.arena, section, plan, room.type.index.tables[plan.layout.index], (field) => room.type.index.fields[plan.layout.index][field])
+    const { layout } = plan
+    if (layout.table.audience !== 'everyone') continue
+    // Owner fields are public too, but travel in their owner's section alone.
+    const number = (field: number): number => layout.columns[field].field.audience === 'everyone' ? index.fields[layout.index][field] : -1
+    clamped += putHomeTable(room.arena, section, plan, index.tables[layout.index], number)
   }
   if (clamped > 0) encoder.onClamped(room, clamped)
   for (const event of room.events) if (event.receivers === undefined) addEvent(section, event.event, event.bytes)

@@ -5,8 +5,8 @@ import type { AnyField, Fields, Schema, Shape, TableDef } from './fields.js'
 
 const namePattern = /^[a-z][A-Za-z0-9]*$/
 const reserved = new Set([
-  'size', 'capacity', 'end', 'spawn', 'despawn', 'has', 'at', 'get', 'rowOf', 'ref', 'row', 'rows', 'near', 'touch', 'column',
-  'mine', 'smooth', 'onSpawned', 'onChanged', 'onDespawned', 'id', 'rowsOf', 'rebuild', 'beginTurn',
+  'size', 'capacity', 'end', 'spawn', 'despawn', 'has', 'at', 'get', 'rowOf', 'ref', 'row', 'rows', 'near', 'touch',
+  'mine', 'smooth', 'onSpawned', 'onChanged', 'onDespawned', 'id',
 ])
 const unsupported = new Set(['list', 'json', 'optional', 'i64', 'u64'])
 const integerRanges: Partial<Record<FieldTable['kind'], readonly [number, number]>> = {

@@ -1,0 +1,95 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { connect, type ClientRoom } from 'kasagi-engine/client'
+import { defineSchema, quantized, table, text, u16, u32 } from 'kasagi-engine/schema'
+import { startTestEngine, until, type TestEngine } from '../support/engine.js'
+
+/** Every step of the commit order, in its order. */
+const points = ['flush:reserved', 'flush:written', 'flush:pending', 'flush:published', 'flush:applying', 'flush:applied', 'flush:committed', 'flush:cut']
+
+const schemaText = `
+import { defineSchema, quantized, table, text, u16, u32 } from 'kasagi-engine/schema'
+export const tally = defineSchema('tally', {
+  player: 'players',
+  globals: { total: u32 },
+  tables: { players: table({ counted: u32, secret: u16.to('owner'), name: text(24) }, { capacity: 64, ids: true }),
+            movers: table({ x: quantized(0, 1000, 0.1), born: u32 }, { capacity: 256 }) },
+  inputs: { count: { by: u32 } }, join: { name: text(24) } })
+`
+const tally = defineSchema('tally', {
+  player: 'players',
+  globals: { total: u32 },
+  tables: {
+    players: table({ counted: u32, secret: u16.to('owner'), name: text(24) }, { capacity: 64, ids: true }),
+    movers: table({ x: quantized(0, 1000, 0.1), born: u32 }, { capacity: 256 }),
+  },
+  inputs: { count: { by: u32 } },
+  join: { name: text(24) },
+})
+
+const roomText = (tickHz: number): string => `
+import { defineRoom } from 'kasagi-engine'
+import { tally } from '../shared/tally.js'
+export default defineRoom(tally, {
+  tickHz: ${tickHz},
+  onCreate(room) { for (let n = 0; n < 50; n++) room.tables.movers.spawn({ x: n, born: n }) },
+  onJoin(room, session, { name }) { session.row = room.tables.players.spawn({ name, secret: 1000 + room.tables.players.size }, { id: name, owner: session }) },
+  onInput: { count(room, session, { by }) {
+    room.globals.total += by
+    room.tables.players.counted[session.row] += by
+    const { movers } = room.tables
+    const [oldest] = [...movers.rows()].sort((a, b) => movers.born[a] - movers.born[b])
+    movers.despawn(oldest)
+    movers.spawn({ x: room.globals.total % 1000, born: room.globals.total + 100 })
+  } },
+  onTick(room) { const { movers } = room.tables; for (const row of movers.rows()) movers.x[row] = (movers.x[row] + 0.5) % 1000 },
+})
+`
+
+type Tally = ClientRoom<typeof tally>
+
+/** All that everybody sees, as one text; owner fields aside. */
+function picture({ globals, tables: { players, movers } }: Tally): string {
+  const lines = [`total ${globals.total}`]
+  for (const row of players.rows()) lines.push(`player ${row} ${players.name.get(row)} ${players.counted[row]}`)
+  for (const row of movers.rows()) lines.push(`mover ${row} ${movers.x[row].toFixed(3)} ${movers.born[row]}`)
+  return lines.join('\n')
+}
+
+describe('a worker that dies', () => {
+  let server: TestEngine | undefined
+  afterEach(async () => { await server?.stop(); server = undefined })
+
+  for (const tickHz of [0, 50]) {
+    for (const [index, point] of points.entries()) {
+      it(`death: at ${point} of a room of ${tickHz} Hz nothing is lost, doubled or noticed`, async () => {
+        server = await startTestEngine({ 'shared/tally.ts': schemaText, 'rooms/tally.ts': roomText(tickHz) }, ['--fault', `${point}:${9 + index}`])
+        const rooms: Tally[] = []
+        for (const name of ['ann', 'bob', 'cid']) rooms.push(await connect(server.url, { verify: true }).join(tally, { name: 'main', join: { name } }))
+        const seqs = rooms.map((): number[] => [])
+        rooms.forEach((room, n) => room.onFlush(() => seqs[n].push(room.position.seq)))
+        for (let n = 0; n < 60; n++) {
+          for (const room of rooms) room.send('count', { by: 1 })
+          await new Promise((resolve) => { setTimeout(resolve, 5) })
+        }
+        await Promise.all(rooms.map((room) => room.ask('count', { by: 1 })))
+        await until(() => rooms.every((room) => room.globals.total === 183), `all count 183, they count ${rooms.map((room) => room.globals.total).join(', ')}`)
+
+        expect(await server.metric('kasagi_worker_deaths_total')).toBe(1)
+        await until(() => rooms.every((room) => picture(room) === picture(rooms[0])), 'all see the same')
+        for (const room of rooms) {
+          const { players } = room.tables
+          for (const row of players.rows()) expect(players.counted[row]).toBe(61)
+          expect(players.secret[players.mine!]).toBeGreaterThan(999)
+          expect([...players.rows()].filter((row) => players.secret[row] !== 0)).toEqual([players.mine])
+          expect(room.status).toBe('live')
+          expect(room.stats.hashMismatches).toBe(0)
+          expect(room.stats.resyncs).toBe(0)
+        }
+        for (const seen of seqs) for (let n = 1; n < seen.length; n++) expect(seen[n]).toBe(seen[n - 1] + 1)
+        const late = await connect(server.url).join(tally, { name: 'main', join: { name: 'dee' } })
+        expect(late.globals.total).toBe(183)
+        await Promise.all([...rooms, late].map((room) => room.leave()))
+      })
+    }
+  }
+})
