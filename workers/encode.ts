@@ -157,8 +157,8 @@ function encodeServerSection({ section, record }: Encoder, room: ActiveRoom, bas
   const { clock } = room.book
   const prevSeq = clock.serverChangedSeq
   clock.serverChangedSeq = base.seq
-  planTable(room.arena, room.plans[room.type.sessionsTable])
-  planTable(room.arena, room.plans[room.type.roomTable])
+  planTable(room.arena, room.plans[room.type.sessionsTable], false)
+  planTable(room.arena, room.plans[room.type.roomTable], false)
   beginSection(section, record.cursor)
   for (const plan of room.plans) {
     if (plan.words === 0) continue

@@ -71,7 +71,7 @@ export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, ad
 function planRoom(room: ActiveRoom): boolean {
   let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0
   for (const plan of room.plans) {
-    if (planTable(room.arena, plan) && plan.layout.index !== room.type.roomTable) differs = true
+    if (planTable(room.arena, plan, room.left.size > 0) && plan.layout.index !== room.type.roomTable) differs = true
   }
   return differs || room.ownRows.size > 0
 }

@@ -23,8 +23,8 @@ export const createTablePlan = (rows: Rows): TablePlan => ({
   rows, layout: rows.layout, words: 0, spawned: 0, despawned: 0, changes: 0, changed: new Uint32Array(rows.layout.columns.length),
 })
 
-/** Compares one table; true if anything differs. */
-export function planTable(arena: Arena, plan: TablePlan): boolean {
+/** Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. */
+export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): boolean {
   const { layout } = plan
   const { kernels } = arena
   plan.words = Math.max((plan.rows.end + 63) >>> 6, kernels.lastWord(layout.aliveCommitted, layout.words))
@@ -34,16 +34,16 @@ export function planTable(arena: Arena, plan: TablePlan): boolean {
   plan.spawned = kernels.countBits(layout.spawned, plan.words)
   plan.despawned = kernels.countBits(layout.despawned, plan.words)
   for (let index = 0; index < layout.columns.length; index++) {
-    const count = compareColumn(arena, layout.columns[index], layout.stayed, plan.words)
+    const count = compareColumn(arena, layout.columns[index], layout.stayed, plan.words, withOwners)
     plan.changed[index] = count
     plan.changes += count
   }
   return plan.spawned + plan.despawned + plan.changes > 0
 }
 
-function compareColumn({ kernels }: Arena, column: ColumnLayout, stayed: number, words: number): number {
+function compareColumn({ kernels }: Arena, column: ColumnLayout, stayed: number, words: number, withOwners: boolean): number {
   const { field, live, committed, changed } = column
-  if (field.constant) return 0
+  if (field.isOwner === true && !withOwners) return 0
   if (field.kind === 'quantized') {
     const compare = field.bytes === 1 ? kernels.compareQuantized8 : field.bytes === 2 ? kernels.compareQuantized16 : kernels.compareQuantized32
     return compare(live, committed, stayed, changed, words, field.min!, 1 / field.step!, field.steps!)

@@ -7,6 +7,8 @@ import { inputWords, joinWords, leaveWhy, toWorker } from '../src/memory/crossin
 import { hasEntries, nextEntry, type JournalEntry } from '../src/memory/journal.js'
 import { unpackFields } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
+import { engineColumn, type AuthorTable } from './author-table.js'
+import type { NumberArray } from './columns.js'
 import { guard, type Reporter } from './guard.js'
 import type { BookedSession } from './session-book.js'
 import type { Timers } from './timers.js'
@@ -125,14 +127,18 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
 
 /** An `onJoin` that throws refuses the join and despawns what the session owns. */
 function undoJoin(room: ActiveRoom, session: BookedSession): void {
-  for (const table of room.tables) {
-    const owner = table.rowsOf.layout.columns.findIndex(({ field }) => field.name === '$owner')
-    if (owner < 0) continue
-    const owners = table.column('$owner') as Uint32Array
-    for (const row of table.rows()) if (owners[row] === session.slot + 1) table.despawn(row)
-  }
+  eachOwned(room, session.slot, (table, row) => table.despawn(row))
   room.ownRows.delete(session.slot)
   room.book.leave(session.slot)
+}
+
+/** Visits the living rows that a session owns. */
+function eachOwned(room: ActiveRoom, slot: number, visit: (table: AuthorTable, row: number, owners: NumberArray) => void): void {
+  for (const table of room.tables) {
+    if (!table.rowsOf.layout.columns.some(({ field }) => field.isOwner)) continue
+    const owners = engineColumn(table, '$owner')
+    for (const row of table.rows()) if (owners[row] === slot + 1) visit(table, row, owners)
+  }
 }
 
 function applyInput(actor: Actor, entry: JournalEntry): void {
@@ -176,6 +182,8 @@ export function endSession({ room, report }: Actor, slot: number, why: (typeof l
   const { onLeave } = room.type.definition.handlers
   const session = room.book.at(slot)
   if (onLeave !== undefined) guard(room, report, 'onLeave', '', journalNumber, () => onLeave(room.author, session, why))
+  // Its slot will be another's: what is left of it belongs to nobody.
+  eachOwned(room, slot, (_, row, owners) => { owners[row] = 0 })
   room.left.set(slot, room.book.connectionOf(slot))
   room.waiting = room.waiting.filter((waiting) => waiting.slot !== slot)
   room.moved.delete(slot)

@@ -50,8 +50,8 @@ const timerTable = (name: string, args: readonly FieldTable[]): EntityTable => e
   server('$due', 'f64', 8), server('$armed', 'f64', 8), serverText('$key', 62), ...args.map(hidden),
 ])
 
-/** Who owns a row, fixed at spawn: the session's slot + 1, 0 for nobody. Behind the fields of every author's table. */
-const ownerColumn: FieldTable = { ...server('$owner', 'u32', 4), constant: true }
+/** Who owns a row: the session's slot + 1, 0 for nobody. Fixed at spawn until that session leaves. Behind the fields of every author's table. */
+const ownerColumn: FieldTable = { ...server('$owner', 'u32', 4), isOwner: true }
 const withOwner = (table: EntityTable): EntityTable =>
   table.name.startsWith('$') ? table : { ...table, fields: [...table.fields, ownerColumn] }
 

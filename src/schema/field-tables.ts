@@ -30,8 +30,8 @@ export interface FieldTable {
   readonly maxBytes?: number
   /** choice: the names, in order of their wire value. */
   readonly choices?: readonly string[]
-  /** Never changes between spawn and despawn, so no flush compares it. */
-  readonly constant?: boolean
+  /** Who owns the row: fixed at spawn until that session leaves, so flushes compare it only then. */
+  readonly isOwner?: boolean
   /** ref: the table it points into. */
   readonly table?: string
 }

@@ -1,0 +1,167 @@
+/**
+ * A room on an arena of its own, in this thread: real inbox, journal, actor, flush, history and snapshots, without threads or sockets. Clients
+ * are real replications fed with the very bytes; a delivery is what the outbox would send.
+ */
+import { inputRingBytes } from '../../src/base/limits.js'
+import { atInputRing, atOutputRing, outputRingBytes } from '../../src/memory/arena-layout.js'
+import { createArena, takeGeneration, type Arena } from '../../src/memory/arena.js'
+import { send, snapshotWords, toMain, toWorker } from '../../src/memory/crossing.js'
+import { createRingReader, createRingWriter, read, release } from '../../src/memory/ring.js'
+import { atReleasedSeq, atSnapshotBusy } from '../../src/memory/room-layout.js'
+import { storeWide, storeWord } from '../../src/memory/views.js'
+import type { RoomModule } from '../../src/room/define.js'
+import { createReplication, expectFrame, expectSections, expectSnapshot, receiveSection, type Replication } from '../../src/client/replication.js'
+import { createRecordWriter, readRoutes, readSections } from '../../src/wire/record.js'
+import { createSectionWriter, roomStream, sessionStream } from '../../src/wire/section.js'
+import { packToBytes } from '../../src/wire/fields.js'
+import { flushRoom, type Flusher } from '../../workers/flush.js'
+import { drainInbox } from '../../workers/inbox.js'
+import { openRoom } from '../../workers/open-room.js'
+import { takeTurn, type Actor } from '../../workers/room-actor.js'
+import { createRoomType, type RoomType } from '../../workers/room-type.js'
+import { serveWaiting } from '../../workers/snapshots.js'
+
+export interface LocalClient {
+  readonly connection: number
+  slot: number
+  readonly replication: Replication
+  /** Every byte string it ever got since the last look. */
+  received: Uint8Array[]
+  asksResync: boolean
+  /** Frames are withheld, as from a slow client. */
+  isCut: boolean
+  readonly events: { name: string; data: Record<string, unknown> }[]
+  mismatches: number
+}
+
+export interface LocalRoom {
+  readonly arena: Arena
+  readonly type: RoomType
+  readonly actor: Actor
+  readonly clients: LocalClient[]
+  readonly errors: unknown[]
+  readonly refused: string[]
+  join(data?: Record<string, unknown>): LocalClient
+  leave(client: LocalClient): void
+  resync(client: LocalClient): void
+  /** One turn, one flush; everything published is delivered. */
+  turn(): void
+}
+
+export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2): LocalRoom {
+  const arena = createArena(arenaBytes, 0)
+  const input = createRingWriter(arena, atInputRing, inputRingBytes), inbox = createRingReader(arena, atInputRing, inputRingBytes)
+  const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
+  const section = createSectionWriter(arena)
+  const errors: unknown[] = [], refused: string[] = [], clients: LocalClient[] = []
+  const flusher: Flusher = {
+    encoder: { record: createRecordWriter(arena), section, onClamped: () => {} }, output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {},
+  }
+  const type = createRoomType(module, 0)
+  const actor = openRoom({
+    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, refuse: (_, __, code) => { refused.push(code) },
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, options: new Uint8Array(0) })
+  if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
+  const { room } = actor
+  let nowMs = 0, lastConnection = 0
+
+  const deliver = (): void => {
+    for (let at = read(published); at !== 0; at = read(published)) {
+      if (published.kind === toMain.record) deliverRecord(arena, clients, arena.u32[(at >>> 2) + 1])
+      else if (published.kind === toMain.snapshot) deliverSnapshot(arena, clients, at)
+      if (published.kind === toMain.record) storeWide(arena, room.layout.base + atReleasedSeq, readHeadSeq(arena, arena.u32[(at >>> 2) + 1]))
+      release(published)
+    }
+    storeWord(arena, room.layout.base + atSnapshotBusy, 0)
+  }
+  const local: LocalRoom = {
+    arena, type, actor, clients, errors, refused,
+    join: (data = {}) => {
+      const client = createLocalClient(type, ++lastConnection)
+      clients.push(client)
+      const id = new TextEncoder().encode(`session-${client.connection}`)
+      const join = packToBytes(type.full.join, data)
+      const bytes = new Uint8Array(id.length + join.length)
+      bytes.set(id)
+      bytes.set(join, id.length)
+      send(input, toWorker.join, [1, client.connection, id.length], bytes)
+      return client
+    },
+    leave: (client) => { send(input, toWorker.leave, [1, client.connection, 0]); clients.splice(clients.indexOf(client), 1) },
+    resync: (client) => {
+      const { epoch, seq } = client.replication.position
+      client.asksResync = false
+      client.isCut = true
+      send(input, toWorker.resync, [1, client.slot, client.connection, epoch, 0, seq, 0])
+    },
+    turn: () => {
+      drainInbox(inbox, {
+        roomOf: () => room, open: () => {}, release: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
+      })
+      nowMs = Math.max(nowMs, room.dueMs)
+      takeTurn(actor, nowMs)
+      for (const slot of room.book.lostRows()) room.ownRows.add(slot)
+      flushRoom(flusher, room)
+      serveWaiting(room, section, output)
+      deliver()
+      if (errors.length > 0) throw errors[0]
+    },
+  }
+  deliver()
+  return local
+}
+
+function createLocalClient(type: RoomType, connection: number): LocalClient {
+  const client: LocalClient = {
+    connection, slot: -1, received: [], asksResync: false, isCut: true, events: [], mismatches: 0,
+    replication: createReplication(type.tables, type.definition.flushHz, true, {
+      flushed: () => { for (const replica of client.replication.replicas) { replica.spawned.clear(); replica.despawned.clear(); replica.changed.clear() } },
+      event: (name, data) => { client.events.push({ name, data }) },
+      missed: () => {}, complete: () => {}, nowMs: () => 0,
+      resync: () => { client.asksResync = true },
+      differs: () => { client.mismatches++ },
+    }),
+  }
+  return client
+}
+
+const copyOf = (arena: Arena, address: number, bytes: number): ArrayBuffer => arena.u8.slice(address, address + bytes).buffer as ArrayBuffer
+
+function give(client: LocalClient, message: ArrayBuffer): void {
+  client.received.push(new Uint8Array(message))
+  receiveSection(client.replication, message)
+}
+
+function readHeadSeq({ u32 }: Arena, record: number): number {
+  return u32[(record + u32[record >>> 2] + 4 + 8) >>> 2]
+}
+
+function deliverRecord(arena: Arena, clients: readonly LocalClient[], record: number): void {
+  const sections = readSections(arena, record)
+  for (const client of clients) {
+    if (client.isCut) continue
+    const own = readRoutes(arena, record).find(({ slot, section }) => slot === client.slot && section >= 0)
+    const mine = sections.filter(({ stream }, index) => stream === roomStream || (own !== undefined && index === own.section))
+    if (mine.length > 1) expectFrame(client.replication, mine.length)
+    for (const { address, bytes } of mine) give(client, copyOf(arena, address, bytes))
+  }
+}
+
+function deliverSnapshot(arena: Arena, clients: readonly LocalClient[], at: number): void {
+  const words = Array.from({ length: snapshotWords }, (_, index) => arena.u32[(at >>> 2) + index])
+  for (let target = 0; target < words[9]; target++) {
+    const from = (at >>> 2) + snapshotWords + target * 2
+    const client = clients.find(({ connection }) => connection === arena.u32[from])
+    if (client === undefined) continue
+    client.slot = arena.u32[from + 1]
+    client.isCut = false
+    if (words[1] === 1) expectSnapshot(client.replication, words[2] + words[3] * 2 ** 32, words[4] + words[5] * 2 ** 32)
+    else expectSections(client.replication)
+    for (let chunk = words[7]; chunk < words[7] + words[8];) {
+      const bytes = arena.u32[chunk >>> 2], stream = arena.u32[(chunk >>> 2) + 1]
+      if (stream === roomStream || stream === sessionStream(client.slot)) give(client, copyOf(arena, chunk + 8, bytes))
+      chunk += 8 + (bytes + 7 & ~7)
+    }
+  }
+}
+
