@@ -9,19 +9,33 @@ import { atDurableSeq, atFlushes } from '../src/memory/room-layout.js'
 import { loadWide } from '../src/memory/views.js'
 import { generationField, idField } from '../src/schema/field-tables.js'
 import {
-  addNack, addReceiver, addRoute, addSection, beginRecord, finishRecord, recordAudience, routeFlags, type RecordWriter,
+  addNack, addReceiver, addRoute, addSection, beginRecord, createRecordWriter, finishRecord, recordAudience, routeFlags, type RecordHead, type RecordWriter,
 } from '../src/wire/record.js'
 import {
-  addEvent, beginSection, finishSection, isEmptySection, roomStream, serverStream, sessionStream, what, type SectionWriter,
+  addEvent, beginSection, createSectionWriter, finishSection, isEmptySection, roomStream, serverStream, sessionStream, what, type SectionHead, type SectionWriter,
 } from '../src/wire/section.js'
+import type { WordViews } from '../src/wire/envelope.js'
 import type { ActiveRoom } from './active-room.js'
 import { putColumn, putRows, type RowBits } from './gather.js'
 import { putHashes } from './hashes.js'
 import { encodeOwned, ownersOf } from './owned.js'
 import { planTable, type TablePlan } from './plan.js'
 
-/** A thread's writers, reused by every flush. */
-export interface Encoder { readonly record: RecordWriter; readonly section: SectionWriter; onClamped(room: ActiveRoom, count: number): void }
+/** A thread's writers and heads, reused by every flush: object literals with spreads were a fifth of a small flush. */
+export interface Encoder {
+  readonly record: RecordWriter
+  readonly section: SectionWriter
+  readonly head: SectionHead
+  readonly recordHead: RecordHead
+  onClamped(room: ActiveRoom, count: number): void
+}
+
+export const createEncoder = (views: WordViews, onClamped: Encoder['onClamped']): Encoder => ({
+  record: createRecordWriter(views), section: createSectionWriter(views),
+  head: { epoch: 0, seq: 0, prevSeq: 0, tick: 0, stream: 0 },
+  recordHead: { epoch: 0, seq: 0, durableSeq: 0, parentEpoch: 0, forkSeq: 0, journalThrough: 0, tick: 0 },
+  onClamped,
+})
 
 /** The stream of a row without owner: nobody's, but committed state follows it. */
 export const nobodySlot = 0xffffff
@@ -30,25 +44,33 @@ const textEncoder = new TextEncoder()
 
 /** Writes the record of `seq` at `address`; returns its length. */
 export function encodeRecord(encoder: Encoder, room: ActiveRoom, address: number, seq: number): number {
-  const { record } = encoder
-  const base = { epoch: room.epoch, seq, tick: room.book.clock.tick }
+  const { record, head, recordHead } = encoder
+  head.epoch = recordHead.epoch = room.epoch
+  head.seq = recordHead.seq = seq
+  head.tick = recordHead.tick = room.book.clock.tick
   beginRecord(record, address)
   const hashDue = room.arena.u32[(room.layout.base + atFlushes) >>> 2]++ % flushesPerHash === 0
-  encodeRoomSection(encoder, room, base, hashDue)
-  const ownSections = encodeOwnSections(encoder, room, base)
-  encodeAddressed(encoder, room, base)
-  encodeServerSection(encoder, room, base)
+  encodeRoomSection(encoder, room, hashDue)
+  const ownSections = encodeOwnSections(encoder, room)
+  encodeAddressed(encoder, room)
+  encodeServerSection(encoder, room)
   addRoutes(record, room, ownSections)
   for (const nack of room.nacks) addNack(record, nack.slot, nack.number, textEncoder.encode(nack.text))
-  return finishRecord(record, {
-    ...base, durableSeq: loadWide(room.arena, room.layout.base + atDurableSeq), parentEpoch: room.parentEpoch, forkSeq: room.forkSeq,
-    journalThrough: room.appliedThrough,
-  })
+  recordHead.durableSeq = loadWide(room.arena, room.layout.base + atDurableSeq)
+  recordHead.parentEpoch = room.parentEpoch
+  recordHead.forkSeq = room.forkSeq
+  recordHead.journalThrough = room.appliedThrough
+  return finishRecord(record, recordHead)
 }
 
-interface Base { readonly epoch: number; readonly seq: number; readonly tick: number }
+/** Ends the section that was written at the record's cursor; returns its index in the record. */
+function endSection({ record, section, head }: Encoder, stream: number, audience: number, prevSeq: number): number {
+  head.prevSeq = prevSeq
+  head.stream = stream
+  return addSection(record, stream, audience, finishSection(section, head))
+}
 
-function encodeRoomSection(encoder: Encoder, room: ActiveRoom, base: Base, hashDue: boolean): void {
+function encodeRoomSection(encoder: Encoder, room: ActiveRoom, hashDue: boolean): void {
   const { section, record } = encoder
   beginSection(section, record.cursor)
   let clamped = 0
@@ -65,9 +87,10 @@ function encodeRoomSection(encoder: Encoder, room: ActiveRoom, base: Base, hashD
   section.missedEvents = room.missedEvents
   if (isEmptySection(section)) return
   if (hashDue) putHashes(room, section)
-  const prevSeq = room.book.clock.roomChangedSeq
-  room.book.clock.roomChangedSeq = base.seq
-  addSection(record, roomStream, recordAudience.everyone, finishSection(section, { ...base, prevSeq, stream: roomStream }))
+  const { clock } = room.book
+  const prevSeq = clock.roomChangedSeq
+  clock.roomChangedSeq = encoder.head.seq
+  endSection(encoder, roomStream, recordAudience.everyone, prevSeq)
 }
 
 const rowBits = (bitmap: number, words: number, count: number): RowBits => ({ bitmap, words, first: 0, count })
@@ -121,8 +144,11 @@ function sharesEarlierRows(arena: Arena, plan: TablePlan, field: number, number:
   return false
 }
 
+const noSections: ReadonlyMap<number, number> = new Map()
+
 /** One section per owner of changed rows, and per session whose own row moved; gives the section's index by slot. */
-function encodeOwnSections(encoder: Encoder, room: ActiveRoom, base: Base): Map<number, number> {
+function encodeOwnSections(encoder: Encoder, room: ActiveRoom): ReadonlyMap<number, number> {
+  if (room.ownRows.size === 0 && !room.type.index.anyOwned) return noSections
   const sections = new Map<number, number>()
   const owners = ownersOf(room)
   for (const slot of room.ownRows) if (!owners.has(slot)) owners.set(slot, [])
@@ -131,20 +157,20 @@ function encodeOwnSections(encoder: Encoder, room: ActiveRoom, base: Base): Map<
     beginSection(section, record.cursor)
     encodeOwned(room, section, changes)
     if (room.ownRows.has(slot)) room.book.putOwnRow(section, slot)
-    const prevSeq = room.book.takeChangedSeq(slot, base.seq)
-    const bytes = finishSection(section, { ...base, prevSeq, stream: sessionStream(slot) })
-    sections.set(slot, addSection(record, sessionStream(slot), recordAudience.owner, bytes))
+    const prevSeq = room.book.takeChangedSeq(slot, encoder.head.seq)
+    sections.set(slot, endSection(encoder, sessionStream(slot), recordAudience.owner, prevSeq))
   }
   return sections
 }
 
 /** Events to some sessions: encoded once each, without prevSeq; the receivers stand in the route list. */
-function encodeAddressed({ section, record }: Encoder, room: ActiveRoom, base: Base): void {
+function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
+  const { section, record } = encoder
   for (const { event, bytes, receivers } of room.events) {
     if (receivers === undefined || receivers.length === 0) continue
     beginSection(section, record.cursor)
     addEvent(section, event, bytes)
-    const index = addSection(record, addressedStream, recordAudience.some, finishSection(section, { ...base, prevSeq: 0, stream: addressedStream }))
+    const index = endSection(encoder, addressedStream, recordAudience.some, 0)
     for (const slot of receivers) addReceiver(record, slot, index)
   }
 }
@@ -153,10 +179,11 @@ function encodeAddressed({ section, record }: Encoder, room: ActiveRoom, base: B
 export const addressedStream = 5 << 24
 
 /** Server tables and fields. Planned anew where this flush itself has written: sessions and the room's clock. */
-function encodeServerSection({ section, record }: Encoder, room: ActiveRoom, base: Base): void {
+function encodeServerSection(encoder: Encoder, room: ActiveRoom): void {
+  const { section, record } = encoder
   const { clock } = room.book
   const prevSeq = clock.serverChangedSeq
-  clock.serverChangedSeq = base.seq
+  clock.serverChangedSeq = encoder.head.seq
   planTable(room.arena, room.plans[room.type.sessionsTable], false)
   planTable(room.arena, room.plans[room.type.roomTable], false)
   beginSection(section, record.cursor)
@@ -166,7 +193,7 @@ function encodeServerSection({ section, record }: Encoder, room: ActiveRoom, bas
     if (isServer) putHomeTable(room.arena, section, plan, plan.layout.index, (field) => field)
     else putServerFields(room.arena, section, plan)
   }
-  addSection(record, serverStream, recordAudience.server, finishSection(section, { ...base, prevSeq, stream: serverStream }))
+  endSection(encoder, serverStream, recordAudience.server, prevSeq)
 }
 
 /** Server fields of rows that live in another section: with their values for every spawned row, and for changed ones. */
@@ -185,8 +212,9 @@ function putServerFields(arena: Arena, section: SectionWriter, plan: TablePlan):
 const hasServerField = ({ columns }: TableLayout): boolean => columns.some(({ field }) => field.audience === 'server')
 
 /** Every session that joined, left, or whose number or own section is due. */
-function addRoutes(record: RecordWriter, room: ActiveRoom, ownSections: Map<number, number>): void {
+function addRoutes(record: RecordWriter, room: ActiveRoom, ownSections: ReadonlyMap<number, number>): void {
   const { book } = room
+  if (room.left.size + room.moved.size + room.joined.size + ownSections.size === 0) return
   for (const [slot, connection] of room.left) addRoute(record, slot, connection, 0, routeFlags.left | (room.closing === undefined ? 0 : routeFlags.closing), -1)
   const slots = new Set([...room.moved, ...room.joined, ...ownSections.keys()])
   for (const slot of slots) {

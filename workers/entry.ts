@@ -9,8 +9,8 @@ import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
 import { send, toMain, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
 import type { RoomModule } from '../src/room/define.js'
-import { createRecordWriter } from '../src/wire/record.js'
 import { createSectionWriter } from '../src/wire/section.js'
+import { createEncoder } from './encode.js'
 import { createFaults } from './faults.js'
 import type { Flusher } from './flush.js'
 import type { OpenContext } from './open-room.js'
@@ -64,7 +64,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
   const count = (metric: 'handlerErrors' | 'flushSkipped' | 'quantizedClamped', labels: Record<string, string>, by: number): void =>
     post({ kind: 'count', metric, labels, by })
   const flusher: Flusher = {
-    encoder: { record: createRecordWriter(arena), section, onClamped: (room, by) => count('quantizedClamped', { type: room.type.name }, by) },
+    encoder: createEncoder(arena, (room, by) => count('quantizedClamped', { type: room.type.name }, by)),
     output, generation: takeGeneration(arena), fault: createFaults(arena, start.fault),
     onSkipped: (room) => count('flushSkipped', { type: room.type.name }, 1),
   }

@@ -11,6 +11,7 @@ export interface PublicIndex {
   readonly fieldsToFull: readonly (readonly number[])[]
   /** By full table number: something in it goes to owners only. */
   readonly hasOwned: readonly boolean[]
+  readonly anyOwned: boolean
 }
 
 const invert = (numbers: readonly number[]): number[] => {
@@ -19,10 +20,9 @@ const invert = (numbers: readonly number[]): number[] => {
   return inverse
 }
 
-export const invertIndex = (full: FullTables, index: { tables: readonly number[]; fields: readonly (readonly number[])[] }): PublicIndex => ({
-  tables: index.tables,
-  fields: index.fields,
-  tablesToFull: invert(index.tables),
-  fieldsToFull: index.fields.map(invert),
-  hasOwned: full.tables.map((table) => table.audience === 'owner' || table.fields.some((field) => field.audience === 'owner')),
-})
+export function invertIndex({ tables }: FullTables, index: { tables: readonly number[]; fields: readonly (readonly number[])[] }): PublicIndex {
+  const hasOwned = tables.map((table) => table.audience === 'owner' || table.fields.some((field) => field.audience === 'owner'))
+  return {
+    ...index, hasOwned, anyOwned: hasOwned.includes(true), tablesToFull: invert(index.tables), fieldsToFull: index.fields.map(invert),
+  }
+}

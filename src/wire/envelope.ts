@@ -45,7 +45,8 @@ export const headAt = (shape: EnvelopeShape, at: number): number => at + shape.t
 /** Writes everything before the data: all vectors absent but data, all scalars 0. */
 export function openEnvelope({ u16, u32 }: WordViews, shape: EnvelopeShape, at: number): void {
   assert((at & 7) === 0, 'envelope: begins at a multiple of 8')
-  u32.fill(0, at >>> 2, (at + shape.dataAt) >>> 2)
+  // A loop: TypedArray.fill over shared memory costs more than these few words.
+  for (let word = at >>> 2, end = (at + shape.dataAt) >>> 2; word < end; word++) u32[word] = 0
   u32[at >>> 2] = shape.tableAt
   u32[(at + 4) >>> 2] = shape.identifier
   u16[(at + 8) >>> 1] = shape.vtableBytes
@@ -59,9 +60,14 @@ export function closeData(views: WordViews, shape: EnvelopeShape, at: number, en
   const lengthAt = at + shape.dataAt - 4
   views.u32[lengthAt >>> 2] = end - at - shape.dataAt
   linkVector(views, shape, at, 0, lengthAt)
-  const next = (end + 3) & ~3
-  views.u8.fill(0, end, next)
-  return next
+  return zeroTo(views, end, 4)
+}
+
+/** Zeroes up to the next multiple of `to`, and returns it. */
+export function zeroTo({ u8 }: WordViews, at: number, to: number): number {
+  const end = (at + to - 1) & -to
+  while (at < end) u8[at++] = 0
+  return end
 }
 
 function linkVector({ u16, u32 }: WordViews, shape: EnvelopeShape, at: number, vector: number, lengthAt: number): void {
@@ -70,10 +76,9 @@ function linkVector({ u16, u32 }: WordViews, shape: EnvelopeShape, at: number, v
   u32[slotAt >>> 2] = lengthAt - slotAt
 }
 
-/** Appends `count` structs staged in `words`; returns the end. Nothing is written for an empty vector. */
-export function appendStructs(
-  views: WordViews, shape: EnvelopeShape, at: number, vector: number, end: number, words: Uint32Array, count: number, structWords: number,
-): number {
+/** Appends the staged structs; returns the end. Nothing is written for an empty vector. */
+export function appendStructs(views: WordViews, shape: EnvelopeShape, at: number, vector: number, end: number, staging: Staging): number {
+  const { words, count, structWords } = staging
   if (count === 0) return end
   const { u32 } = views
   linkVector(views, shape, at, vector, end)

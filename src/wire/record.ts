@@ -3,7 +3,7 @@
  * refs, routes, nacks and receivers. Sections are written in place between {@link beginRecord} and {@link finishRecord}.
  */
 import {
-  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, stage, vectorAt, vectorLength, type Staging, type WordViews,
+  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, stage, vectorAt, vectorLength, zeroTo, type Staging, type WordViews,
 } from './envelope.js'
 
 export const recordShape = defineEnvelope('KREC', 14, 5, 0)
@@ -42,9 +42,7 @@ export function beginRecord(writer: RecordWriter, at: number): void {
 }
 
 function advance(writer: RecordWriter, bytes: number): void {
-  const end = writer.cursor + bytes
-  writer.cursor = (end + 7) & ~7
-  writer.views.u8.fill(0, end, writer.cursor)
+  writer.cursor = zeroTo(writer.views, writer.cursor + bytes, 8)
 }
 
 /** Takes in the section of `bytes` bytes that was just written at the cursor; returns its index. */
@@ -103,13 +101,10 @@ export function finishRecord(writer: RecordWriter, head: RecordHead): number {
   to = putWide(views.u32, to, head.journalThrough)
   views.u32[to] = head.tick >>> 0
   let end = closeData(views, recordShape, at, writer.cursor)
-  const append = (vector: number, staging: Staging): void => {
-    end = appendStructs(views, recordShape, at, vector, end, staging.words, staging.count, staging.structWords)
-  }
-  append(vectors.sections, writer.sections)
-  append(vectors.routes, writer.routes)
-  append(vectors.nacks, writer.nacks)
-  append(vectors.receivers, writer.receivers)
+  end = appendStructs(views, recordShape, at, vectors.sections, end, writer.sections)
+  end = appendStructs(views, recordShape, at, vectors.routes, end, writer.routes)
+  end = appendStructs(views, recordShape, at, vectors.nacks, end, writer.nacks)
+  end = appendStructs(views, recordShape, at, vectors.receivers, end, writer.receivers)
   return end - at
 }
 
@@ -124,12 +119,14 @@ export function readRecordHead({ u32 }: WordViews, at: number): RecordHead {
 export interface SectionRef { readonly stream: number; readonly audience: number; readonly address: number; readonly bytes: number }
 export interface Route { readonly slot: number; readonly connection: number; readonly appliedThrough: number; readonly flags: number; readonly section: number }
 
+/** The sections, in order. A plain loop: every flush reads them. */
 export function readSections(views: WordViews, at: number): SectionRef[] {
   const { u32 } = views, data = vectorAt(views, at, vectors.data), from = vectorAt(views, at, vectors.sections)
-  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
-    const word = (from >>> 2) + index * sectionRefWords
-    return { stream: u32[word], audience: u32[word + 1], address: data + u32[word + 2], bytes: u32[word + 3] }
-  })
+  const sections: SectionRef[] = []
+  for (let word = from >>> 2, end = word + vectorLength(views, from) * sectionRefWords; word < end; word += sectionRefWords) {
+    sections.push({ stream: u32[word], audience: u32[word + 1], address: data + u32[word + 2], bytes: u32[word + 3] })
+  }
+  return sections
 }
 
 export function readRoutes(views: WordViews, at: number): Route[] {

@@ -4,7 +4,7 @@
  * the worker's own is workers/apply.ts.
  */
 import {
-  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, setScalar, stage, type Staging, type WordViews,
+  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, setScalar, stage, zeroTo, type Staging, type WordViews,
 } from './envelope.js'
 
 export const sectionShape = defineEnvelope('KSEC', 8, 6, 1)
@@ -62,10 +62,7 @@ const dataOffset = (writer: SectionWriter, address: number): number => address -
 
 /** Moves the cursor to the next multiple of 8 and zeroes what it skips. */
 export function alignCursor(writer: SectionWriter): number {
-  const next = (writer.cursor + 7) & ~7
-  writer.views.u8.fill(0, writer.cursor, next)
-  writer.cursor = next
-  return next
+  return writer.cursor = zeroTo(writer.views, writer.cursor, 8)
 }
 
 export function addRange(writer: SectionWriter, table: number, first: number, end: number, last: boolean): void {
@@ -130,14 +127,11 @@ export function finishSection(writer: SectionWriter, head: SectionHead): number 
   u32[to] = head.stream
   if (writer.missedEvents !== 0) setScalar(views, sectionShape, at, 0, writer.missedEvents)
   let end = closeData(views, sectionShape, at, writer.cursor)
-  const append = (vector: number, staging: Staging): void => {
-    end = appendStructs(views, sectionShape, at, vector, end, staging.words, staging.count, staging.structWords)
-  }
-  append(sectionVectors.ranges, writer.ranges)
-  append(sectionVectors.rowSets, writer.rowSets)
-  append(sectionVectors.columns, writer.columns)
-  append(sectionVectors.events, writer.events)
-  append(sectionVectors.hashes, writer.hashes)
+  end = appendStructs(views, sectionShape, at, sectionVectors.ranges, end, writer.ranges)
+  end = appendStructs(views, sectionShape, at, sectionVectors.rowSets, end, writer.rowSets)
+  end = appendStructs(views, sectionShape, at, sectionVectors.columns, end, writer.columns)
+  end = appendStructs(views, sectionShape, at, sectionVectors.events, end, writer.events)
+  end = appendStructs(views, sectionShape, at, sectionVectors.hashes, end, writer.hashes)
   return end - at
 }
 

@@ -11,9 +11,10 @@ import { atReleasedSeq, atSnapshotBusy } from '../../src/memory/room-layout.js'
 import { storeWide, storeWord } from '../../src/memory/views.js'
 import type { RoomModule } from '../../src/room/define.js'
 import { createReplication, expectFrame, expectSections, expectSnapshot, receiveSection, type Replication } from '../../src/client/replication.js'
-import { createRecordWriter, readRoutes, readSections } from '../../src/wire/record.js'
+import { readRoutes, readSections } from '../../src/wire/record.js'
 import { createSectionWriter, roomStream, sessionStream } from '../../src/wire/section.js'
 import { packToBytes } from '../../src/wire/fields.js'
+import { createEncoder } from '../../workers/encode.js'
 import { flushRoom, type Flusher } from '../../workers/flush.js'
 import { drainInbox } from '../../workers/inbox.js'
 import { openRoom } from '../../workers/open-room.js'
@@ -55,7 +56,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   const section = createSectionWriter(arena)
   const errors: unknown[] = [], refused: string[] = [], clients: LocalClient[] = []
   const flusher: Flusher = {
-    encoder: { record: createRecordWriter(arena), section, onClamped: () => {} }, output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {},
+    encoder: createEncoder(arena, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {},
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({

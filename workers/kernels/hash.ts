@@ -53,11 +53,37 @@ function finish(): u32 {
   return hash ^ (hash >> 16)
 }
 
+@inline function lane<T>(at: usize): u32 { return <u32>load<T>(at) }
+
+/** 64 living rows of one lane each, from a whole stripe on: two rows are a stripe, four chains run side by side. */
+@inline function takeWord<T>(row: u32, at: usize): void {
+  let w = a, x = b, y = c, z = d
+  for (let pair: u32 = 0; pair < 32; pair++, row += 2, at += 2 * sizeof<T>()) {
+    w = round(w, row)
+    x = round(x, lane<T>(at))
+    y = round(y, row + 1)
+    z = round(z, lane<T>(at + sizeof<T>()))
+  }
+  a = w
+  b = x
+  c = y
+  d = z
+  lanes += 128
+}
+
 /** Row and value of each living row; values of 1 and 2 bytes fill a lane with zeros. */
 export function hashColumn(committed: usize, alive: usize, words: u32, width: u32): u32 {
   begin()
   for (let word: u32 = 0; word < words; word++) {
-    for (let bits = load<u64>(alive + (<usize>word << 3)); bits != 0; bits &= bits - 1) {
+    let bits = load<u64>(alive + (<usize>word << 3))
+    if (~bits == 0 && (lanes & 3) == 0 && width <= 4) {
+      const first = word << 6, at = committed + <usize>first * width
+      if (width == 1) takeWord<u8>(first, at)
+      else if (width == 2) takeWord<u16>(first, at)
+      else takeWord<u32>(first, at)
+      continue
+    }
+    for (; bits != 0; bits &= bits - 1) {
       const row = (word << 6) + <u32>ctz<u64>(bits)
       const at = committed + <usize>row * width
       take(row)

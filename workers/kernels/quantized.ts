@@ -86,10 +86,31 @@ export function compareQuantized32(live: usize, committed: usize, mask: usize, o
 }
 
 // A value counts as clamped when it lies more than half a step outside.
-@inline function clampedIn(at: usize, min: v128, perStep: v128, top: v128): u32 {
-  const x = scaled(at, min, perStep)
-  const inside = v128.and(f32x4.ge(x, f32x4.splat(-0.5)), f32x4.le(x, f32x4.add(top, f32x4.splat(0.5))))
-  return popcnt<u32>(~i32x4.bitmask(inside) & 15)
+@inline function isClamped(x: f32, top: f32): u32 { return u32(!(x >= -0.5 && x <= top + 0.5)) }
+
+/** How many of 64 values are clamped: asked only where one lies outside at all. */
+function countClamped(live: usize, min: f32, perStep: f32, top: f32): u32 {
+  let count: u32 = 0
+  for (let at: usize = 0; at < 256; at += 4) count += isClamped((load<f32>(live + at) - min) * perStep, top)
+  return count
+}
+
+/** Lanes of 16 values that lie outside 0 … top, or are NaN. */
+@inline function outside16(live: usize, min: v128, perStep: v128, top: v128): v128 {
+  const a = scaled(live, min, perStep), b = scaled(live + 16, min, perStep), c = scaled(live + 32, min, perStep), d = scaled(live + 48, min, perStep)
+  const zero = f32x4.splat(0)
+  const low = f32x4.pmin(f32x4.pmin(a, b), f32x4.pmin(c, d)), high = f32x4.pmax(f32x4.pmax(a, b), f32x4.pmax(c, d))
+  const inside = v128.and(f32x4.ge(low, zero), f32x4.le(high, top))
+  // min and max forget some NaN; a sum remembers all.
+  const sum = f32x4.add(f32x4.add(a, b), f32x4.add(c, d))
+  return v128.not(v128.and(inside, f32x4.eq(sum, sum)))
+}
+
+@inline function anyOutside(live: usize, min: v128, perStep: v128, top: v128): bool {
+  return v128.any_true(v128.or(
+    v128.or(outside16(live, min, perStep, top), outside16(live + 64, min, perStep, top)),
+    v128.or(outside16(live + 128, min, perStep, top), outside16(live + 192, min, perStep, top)),
+  ))
 }
 
 @inline function quantizeOne(x: f32, top: f32): u32 {
@@ -97,17 +118,15 @@ export function compareQuantized32(live: usize, committed: usize, mask: usize, o
   return <u32>nearest<f32>(low < top ? low : top)
 }
 
-@inline function isClamped(x: f32, top: f32): u32 { return u32(!(x >= -0.5 && x <= top + 0.5)) }
-
 export function gatherQuantized8(live: usize, rows: usize, words: u32, target: usize, min: f32, perStep: f32, steps: u32): u32 {
   const low = f32x4.splat(min), scale = f32x4.splat(perStep), limit = f32x4.splat(<f32>steps), top = <f32>steps
   let clamped: u32 = 0
   for (let word: u32 = 0; word < words; word++, live += 256, rows += 8) {
     let bits = load<u64>(rows)
     if (~bits == 0) {
+      if (anyOutside(live, low, scale, limit)) clamped += countClamped(live, min, perStep, top)
       for (let at: usize = 0; at < 256; at += 64, target += 16) {
         v128.store(target, i8x16.narrow_i16x8_u(quantize8(live + at, low, scale, limit), quantize8(live + at + 32, low, scale, limit)))
-        for (let lane: usize = 0; lane < 64; lane += 16) clamped += clampedIn(live + at + lane, low, scale, limit)
       }
       continue
     }
@@ -126,9 +145,9 @@ export function gatherQuantized16(live: usize, rows: usize, words: u32, target: 
   for (let word: u32 = 0; word < words; word++, live += 256, rows += 8) {
     let bits = load<u64>(rows)
     if (~bits == 0) {
+      if (anyOutside(live, low, scale, limit)) clamped += countClamped(live, min, perStep, top)
       for (let at: usize = 0; at < 256; at += 32, target += 16) {
         v128.store(target, quantize8(live + at, low, scale, limit))
-        clamped += clampedIn(live + at, low, scale, limit) + clampedIn(live + at + 16, low, scale, limit)
       }
       continue
     }
@@ -147,9 +166,9 @@ export function gatherQuantized32(live: usize, rows: usize, words: u32, target: 
   for (let word: u32 = 0; word < words; word++, live += 256, rows += 8) {
     let bits = load<u64>(rows)
     if (~bits == 0) {
+      if (anyOutside(live, low, scale, limit)) clamped += countClamped(live, min, perStep, top)
       for (let at: usize = 0; at < 256; at += 16, target += 16) {
         v128.store(target, quantize4(live + at, low, scale, limit))
-        clamped += clampedIn(live + at, low, scale, limit)
       }
       continue
     }

@@ -1,0 +1,70 @@
+/** The delta bench's room: 10,000 entities of six fields on an arena in this thread, mutated from outside a handler. */
+import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
+import { createArena, takeGeneration, type Arena } from '../src/memory/arena.js'
+import { createRingReader, createRingWriter, read, release } from '../src/memory/ring.js'
+import { atReleasedSeq } from '../src/memory/room-layout.js'
+import { storeWide } from '../src/memory/views.js'
+import { defineRoom } from '../src/room/define.js'
+import { defineSchema, f32, quantized, table, u16 } from '../src/schema/index.js'
+import { readSections } from '../src/wire/record.js'
+import { roomStream } from '../src/wire/section.js'
+import { createEncoder } from '../workers/encode.js'
+import { flushRoom, type Flusher } from '../workers/flush.js'
+import { committedSeq, recordOf } from '../workers/history.js'
+import { openRoom } from '../workers/open-room.js'
+import type { Actor } from '../workers/room-actor.js'
+import { createRoomType, type RoomType } from '../workers/room-type.js'
+
+export const worldSize = 4000
+
+/** Within the world, and far enough from its edges for every step of the bench. */
+export const placeOf = (n: number): number => 500 + n % 3000
+
+export interface MovingRoom {
+  readonly arena: Arena
+  readonly actor: Actor
+  readonly type: RoomType
+  readonly x: Float32Array
+  readonly y: Float32Array
+  /** One flush, published and released; returns the seq. */
+  flush(): number
+  /** The room section of the newest record: what every client gets. */
+  section(): Uint8Array
+}
+
+export function createMovingRoom(entities: number, isQuantized: boolean): MovingRoom {
+  // 16 bits: 65,535 steps over the world.
+  const place = isQuantized ? quantized(0, worldSize, worldSize / 65_535) : f32
+  const schema = defineSchema('moving', { tables: { movers: table({ x: place, y: place, vx: f32, vy: f32, rot: f32, hp: u16 }, { capacity: entities }) } })
+  const arena = createArena(256 * 1024 ** 2, 0)
+  const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
+  const flusher: Flusher = {
+    encoder: createEncoder(arena, () => {}),
+    output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { throw new Error('bench: no flush is skipped') },
+  }
+  const type = createRoomType(defineRoom(schema, {
+    onCreate({ tables: { movers } }) { for (let n = 0; n < entities; n++) movers.spawn({ x: placeOf(n * 37), y: placeOf(n * 91), vx: 1, vy: 1, rot: 0, hp: 100 }) },
+  }), 0)
+  const actor = openRoom({ arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, refuse: () => {} }, { key: 1, type, id: 'moving:bench', epoch: 1024, options: new Uint8Array(0) })
+  if (typeof actor === 'string') throw new Error(actor)
+  const { room } = actor
+  const movers = room.tables[1]
+  const drain = (seq: number): void => {
+    while (read(published) !== 0) release(published)
+    storeWide(arena, room.layout.base + atReleasedSeq, seq)
+  }
+  drain(1)
+  return {
+    arena, actor, type, x: movers.column('x') as Float32Array, y: movers.column('y') as Float32Array,
+    flush: () => {
+      room.book.clock.tick++
+      const seq = flushRoom(flusher, room)
+      drain(seq)
+      return seq
+    },
+    section: () => {
+      const { address, bytes } = readSections(arena, recordOf(arena, room.layout, committedSeq(arena, room.layout))!.address).find(({ stream }) => stream === roomStream)!
+      return arena.u8.subarray(address, address + bytes)
+    },
+  }
+}
