@@ -64,7 +64,7 @@ function readRows(arena: Arena, table: TableLayout, word: number, data: number):
   assert((first & 63) === 0, 'apply: a gap list begins at a multiple of 64')
   const words = table.words - (first >>> 6)
   kernels.zero(atScratch, words * 8)
-  assert(kernels.readGaps(address, bytes, count, 0, atScratch, words) === 1, 'apply: a gap list fits its table')
+  assert(kernels.readGaps(address, bytes, count, atScratch, words) === 1, 'apply: a gap list fits its table')
   return { first, count, words, bitmap: atScratch }
 }
 

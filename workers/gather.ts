@@ -31,10 +31,8 @@ export function putRows(arena: Arena, writer: SectionWriter, table: number, kind
   if (last - first + 1 === rows.count) return addRowSet(writer, table, kind, form.range, rows.first + first, rows.count, 0)
   const bitmapBytes = (to - from) * 8
   const start = rows.bitmap + from * 8
-  if (rows.count < bitmapBytes && kernels.gapBytes(start, to - from) < bitmapBytes) {
-    const bytes = kernels.writeGaps(start, to - from, writer.cursor)
-    return addRowSet(writer, table, kind, form.gaps, rows.first + from * 64, rows.count, bytes)
-  }
+  const gapBytes = rows.count < bitmapBytes ? kernels.writeGaps(start, to - from, writer.cursor, bitmapBytes - 1) : 0
+  if (gapBytes > 0) return addRowSet(writer, table, kind, form.gaps, rows.first + from * 64, rows.count, gapBytes)
   kernels.copy(writer.cursor, start, bitmapBytes)
   return addRowSet(writer, table, kind, form.bitmap, rows.first + from * 64, rows.count, bitmapBytes)
 }
@@ -45,24 +43,24 @@ export function putColumn(
 ): number {
   const { field } = column
   const { kernels } = arena
-  const width = source === 'live' ? field.liveBytes : field.bytes
-  const from = column[source] + rows.first * width
+  const isQuantized = source === 'live' && field.kind === 'quantized'
+  const from = (isQuantized ? column.wire : column[source]) + rows.first * field.bytes
   const to = writer.cursor
-  let clamped = 0
   if (field.kind === 'text') putTexts(arena, writer, from, field.bytes, rows)
-  else if (field.kind === 'quantized' && source === 'live') clamped = gatherQuantized(arena, column, from, rows, to)
   else if (field.bytes === 1) kernels.gather8(from, rows.bitmap, rows.words, to)
   else if (field.bytes === 2) kernels.gather16(from, rows.bitmap, rows.words, to)
   else if (field.bytes === 4) kernels.gather32(from, rows.bitmap, rows.words, to)
   else kernels.gather64(from, rows.bitmap, rows.words, to)
   const bytes = field.kind === 'text' ? textBytes(arena, from, field.bytes, rows) : rows.count * field.bytes
   addColumn(writer, rowSet, fieldNumber, bytes)
-  return clamped
+  return isQuantized ? clampedOf(arena, column, rows, to) : 0
 }
 
-function gatherQuantized({ kernels }: Arena, { field }: ColumnLayout, from: number, rows: RowBits, to: number): number {
-  const gather = field.bytes === 1 ? kernels.gatherQuantized8 : field.bytes === 2 ? kernels.gatherQuantized16 : kernels.gatherQuantized32
-  return gather(from, rows.bitmap, rows.words, to, field.min!, 1 / field.step!, field.steps!)
+/** Asked precisely only where a value stands at an end of its range. */
+function clampedOf({ kernels }: Arena, { field, live }: ColumnLayout, rows: RowBits, values: number): number {
+  const touches = field.bytes === 1 ? kernels.touchesEdge8 : field.bytes === 2 ? kernels.touchesEdge16 : kernels.touchesEdge32
+  if (touches(values, rows.count, field.steps!) === 0) return 0
+  return kernels.countClamped(live + rows.first * 4, rows.bitmap, rows.words, field.min!, 1 / field.step!, field.steps!)
 }
 
 /** Calls `visit` with each row of `rows`, counted from `rows.first`. */

@@ -34,19 +34,19 @@ export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): b
   plan.spawned = kernels.countBits(layout.spawned, plan.words)
   plan.despawned = kernels.countBits(layout.despawned, plan.words)
   for (let index = 0; index < layout.columns.length; index++) {
-    const count = compareColumn(arena, layout.columns[index], layout.stayed, plan.words, withOwners)
+    const count = compareColumn(arena, layout, layout.columns[index], plan.words, withOwners)
     plan.changed[index] = count
     plan.changes += count
   }
   return plan.spawned + plan.despawned + plan.changes > 0
 }
 
-function compareColumn({ kernels }: Arena, column: ColumnLayout, stayed: number, words: number, withOwners: boolean): number {
+function compareColumn({ kernels }: Arena, { alive, stayed }: TableLayout, column: ColumnLayout, words: number, withOwners: boolean): number {
   const { field, live, committed, changed } = column
   if (field.isOwner === true && !withOwners) return 0
   if (field.kind === 'quantized') {
     const compare = field.bytes === 1 ? kernels.compareQuantized8 : field.bytes === 2 ? kernels.compareQuantized16 : kernels.compareQuantized32
-    return compare(live, committed, stayed, changed, words, field.min!, 1 / field.step!, field.steps!)
+    return compare(live, committed, alive, stayed, changed, column.wire, words, field.min!, 1 / field.step!, field.steps!)
   }
   if (field.kind === 'text') {
     if (kernels.countBits(column.marked, words) === 0) { kernels.zero(changed, words * 8); return 0 }

@@ -10,9 +10,11 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 type Compare = (live: number, committed: number, mask: number, out: number, words: number) => number
-type CompareQuantized = (live: number, committed: number, mask: number, out: number, words: number, min: number, perStep: number, steps: number) => number
+type CompareQuantized = (
+  live: number, committed: number, alive: number, mask: number, out: number, wire: number, words: number, min: number, perStep: number, steps: number,
+) => number
+type TouchesEdge = (values: number, count: number, steps: number) => number
 type Gather = (source: number, rows: number, words: number, target: number) => number
-type GatherQuantized = (live: number, rows: number, words: number, target: number, min: number, perStep: number, steps: number) => number
 type Scatter = (values: number, rows: number, words: number, target: number) => number
 
 export interface Kernels {
@@ -23,7 +25,10 @@ export interface Kernels {
   readonly compare64: Compare
   /** The same for text slots (u16 length, then bytes). */
   compareSlots(live: number, committed: number, mask: number, out: number, words: number, slotBytes: number): number
-  /** The same with quantize(live) on the left: round half to even of (v - min) * perStep in f32, clamped to 0 … steps, NaN to 0. */
+  /**
+   * The same with quantize(live) on the left: round half to even of (v - min) * perStep in f32, clamped to 0 … steps, NaN to 0. The quantized
+   * values of every word with a row in `alive` are left at `wire`, for the gather that follows.
+   */
   readonly compareQuantized8: CompareQuantized
   readonly compareQuantized16: CompareQuantized
   readonly compareQuantized32: CompareQuantized
@@ -32,10 +37,12 @@ export interface Kernels {
   readonly gather16: Gather
   readonly gather32: Gather
   readonly gather64: Gather
-  /** Packs quantized values; returns how many lay more than half a step outside, or were NaN. */
-  readonly gatherQuantized8: GatherQuantized
-  readonly gatherQuantized16: GatherQuantized
-  readonly gatherQuantized32: GatherQuantized
+  /** How many live values of the set rows lie more than half a step outside, or are NaN. */
+  countClamped(live: number, rows: number, words: number, min: number, perStep: number, steps: number): number
+  /** 1 if one of `count` packed wire values is the first or the last step: only then may one have been clamped. */
+  readonly touchesEdge8: TouchesEdge
+  readonly touchesEdge16: TouchesEdge
+  readonly touchesEdge32: TouchesEdge
   /** The inverse of gather; returns bytes read. */
   readonly scatter8: Scatter
   readonly scatter16: Scatter
@@ -53,12 +60,10 @@ export interface Kernels {
   /** Index behind the last word that is not 0, or 0. */
   lastWord(rows: number, words: number): number
   setRange(rows: number, first: number, count: number): void
-  /** Bytes that {@link writeGaps} will write. */
-  gapBytes(rows: number, words: number): number
-  /** LEB128 of the first set row minus 64 times the first nonzero word, then of each row minus the row before minus 1. */
-  writeGaps(rows: number, words: number, target: number): number
+  /** LEB128 of the first set row, then of each row minus the row before minus 1; bytes written, 0 if they would be more than `bytesMax`. */
+  writeGaps(rows: number, words: number, target: number, bytesMax: number): number
   /** Sets the listed rows; 1 if exactly `count` rows below 64 * words stood in exactly `bytes` bytes, else 0. */
-  readGaps(source: number, bytes: number, count: number, base: number, rows: number, words: number): number
+  readGaps(source: number, bytes: number, count: number, rows: number, words: number): number
   copy(target: number, source: number, bytes: number): void
   zero(target: number, bytes: number): void
   /** xxHash32 of (row, value) of the living rows; see schema/section.fbs. */

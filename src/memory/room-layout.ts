@@ -10,7 +10,7 @@
  *        tables, each: live, committed, used, stayed, spawned, despawned   bitmaps, one u64 for 64 rows
  *                      generation   live, committed                        u16 a row
  *                      id           live, committed, marked, changed       if the table has ids
- *                      each field   live, committed, changed, and marked for text
+ *                      each field   live, committed, changed, marked for text, wire for quantized
  */
 import { hashText } from '../base/hash.js'
 import { chunkBytesMax, eventBytesPerFlushMax, journalBytes, nackBytesPerFlushMax, rowsPerWord } from '../base/limits.js'
@@ -63,6 +63,8 @@ export interface ColumnLayout {
   readonly changed: number
   /** Text only: bitmap of the rows whose setter was called since the last flush. */
   readonly marked: number
+  /** Quantized only: live values in wire form, as the last compare left them. */
+  readonly wire: number
 }
 
 export interface TableLayout {
@@ -120,6 +122,7 @@ function layoutColumn(cursor: Cursor, field: FieldTable, index: number, rows: nu
     committed: take(cursor, rows * field.bytes),
     changed: take(cursor, bitmapBytes),
     marked: field.kind === 'text' ? take(cursor, bitmapBytes) : 0,
+    wire: field.kind === 'quantized' ? take(cursor, rows * field.bytes) : 0,
   }
 }
 
