@@ -1,7 +1,7 @@
 /** The delta bench's room: 10,000 entities of six fields on an arena in this thread, mutated from outside a handler. */
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
 import { createArena, takeGeneration, type Arena } from '../src/memory/arena.js'
-import { createRingReader, createRingWriter, read, release } from '../src/memory/ring.js'
+import { createRingReader, createRingWriter, read, release, type RingReader } from '../src/memory/ring.js'
 import { atReleasedSeq } from '../src/memory/room-layout.js'
 import { storeWide } from '../src/memory/views.js'
 import { defineRoom } from '../src/room/define.js'
@@ -32,20 +32,28 @@ export interface MovingRoom {
   section(): Uint8Array
 }
 
-export function createMovingRoom(entities: number, isQuantized: boolean): MovingRoom {
-  // 16 bits: 65,535 steps over the world.
-  const place = isQuantized ? quantized(0, worldSize, worldSize / 65_535) : f32
-  const schema = defineSchema('moving', { tables: { movers: table({ x: place, y: place, vx: f32, vy: f32, rot: f32, hp: u16 }, { capacity: entities }) } })
+/** What a worker's rooms share. */
+export interface BenchWorker { readonly arena: Arena; readonly flusher: Flusher; readonly published: RingReader; rooms: number }
+
+export function createBenchWorker(): BenchWorker {
   const arena = createArena(256 * 1024 ** 2, 0)
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
   const flusher: Flusher = {
     encoder: createEncoder(arena, () => {}),
     output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { throw new Error('bench: no flush is skipped') },
   }
+  return { arena, flusher, published, rooms: 0 }
+}
+
+export function createMovingRoom(worker: BenchWorker, entities: number, isQuantized: boolean): MovingRoom {
+  const { arena, flusher, published } = worker
+  // 16 bits: 65,535 steps over the world.
+  const place = isQuantized ? quantized(0, worldSize, worldSize / 65_535) : f32
+  const schema = defineSchema('moving', { tables: { movers: table({ x: place, y: place, vx: f32, vy: f32, rot: f32, hp: u16 }, { capacity: entities }) } })
   const type = createRoomType(defineRoom(schema, {
     onCreate({ tables: { movers } }) { for (let n = 0; n < entities; n++) movers.spawn({ x: placeOf(n * 37), y: placeOf(n * 91), vx: 1, vy: 1, rot: 0, hp: 100 }) },
   }), 0)
-  const actor = openRoom({ arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, refuse: () => {} }, { key: 1, type, id: 'moving:bench', epoch: 1024, options: new Uint8Array(0) })
+  const actor = openRoom({ arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, refuse: () => {} }, { key: ++worker.rooms, type, id: 'moving:bench', epoch: 1024, options: new Uint8Array(0) })
   if (typeof actor === 'string') throw new Error(actor)
   const { room } = actor
   const movers = room.tables[1]

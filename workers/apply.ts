@@ -16,28 +16,38 @@ import type { PublicIndex } from './public-index.js'
 /** A row set in memory: a bitmap over `words` words from row `first` on, or a plain range. */
 interface AppliedRows { first: number; count: number; words: number; bitmap: number }
 
-/** Brings committed up by the record at `record`. Worker thread. */
-export function applyRecord(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, record: number, fault: (name: string) => void): void {
+/**
+ * Brings committed up by the record at `record`. Worker thread. `bitmaps`: where the rows of each row set lie as a
+ * bitmap (SectionWriter.bitmaps); only the thread that has just written the record knows.
+ */
+export function applyRecord(
+  arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, record: number, fault: (name: string) => void, bitmaps: readonly number[] = [],
+): void {
+  let rowSet = 0
   for (const section of readSections(arena, record)) {
     if (section.audience === recordAudience.some) continue
-    applySection(arena, layout, publicIndex, section)
+    rowSet = applySection(arena, layout, publicIndex, section, bitmaps, rowSet)
     fault('flush:applying')
   }
   writeWide(arena, layout.base + atJournalThrough, readRecordHead(arena, record).journalThrough)
 }
 
-function applySection(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, section: SectionRef): void {
+/** Returns the number of the next section's first row set. */
+function applySection(
+  arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, section: SectionRef, bitmaps: readonly number[], firstRowSet: number,
+): number {
   const isServer = section.audience === recordAudience.server
   const rowSets = vectorAt(arena, section.address, sectionVectors.rowSets)
   const columns = vectorAt(arena, section.address, sectionVectors.columns)
   const data = vectorAt(arena, section.address, sectionVectors.data)
   const columnCount = vectorLength(arena, columns)
+  const count = vectorLength(arena, rowSets)
   let column = 0
-  for (let index = 0; index < vectorLength(arena, rowSets); index++) {
+  for (let index = 0; index < count; index++) {
     const word = (rowSets >>> 2) + index * rowSetWords
     const number = arena.u32[word] & 0xffff
     const table = layout.tables[isServer ? number : publicIndex.tablesToFull[number]]
-    const rows = readRows(arena, table, word, data)
+    const rows = readRows(arena, table, word, data, bitmaps, firstRowSet + index)
     applyPresence(arena, table, rows, arena.u32[word] >>> 16 & 0xff)
     for (; column < columnCount; column++) {
       const at = (columns >>> 2) + column * columnWords
@@ -46,6 +56,7 @@ function applySection(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex
       applyColumn(arena, columnOf(table, field, isServer, publicIndex), rows, data + arena.u32[at + 1])
     }
   }
+  return firstRowSet + count
 }
 
 function columnOf(table: TableLayout, field: number, isServer: boolean, publicIndex: PublicIndex): ColumnLayout {
@@ -55,13 +66,14 @@ function columnOf(table: TableLayout, field: number, isServer: boolean, publicIn
 }
 
 /** Rows as a bitmap: in place, or built in scratch. */
-function readRows(arena: Arena, table: TableLayout, word: number, data: number): AppliedRows {
+function readRows(arena: Arena, table: TableLayout, word: number, data: number, bitmaps: readonly number[], rowSet: number): AppliedRows {
   const { u32, kernels } = arena
   const rowForm = u32[word] >>> 24, first = u32[word + 1], count = u32[word + 2], address = data + u32[word + 3], bytes = u32[word + 4]
   assert(first + count <= table.rows, 'apply: rows lie inside the table')
   if (rowForm === form.bitmap) return { first, count, words: bytes / 8, bitmap: address }
   if (rowForm === form.range) return { first, count, words: 0, bitmap: 0 }
   assert((first & 63) === 0, 'apply: a gap list begins at a multiple of 64')
+  if (bitmaps[rowSet * 2] > 0) return { first, count, words: bitmaps[rowSet * 2 + 1], bitmap: bitmaps[rowSet * 2] }
   const words = table.words - (first >>> 6)
   kernels.zero(atScratch, words * 8)
   assert(kernels.readGaps(address, bytes, count, atScratch, words) === 1, 'apply: a gap list fits its table')

@@ -49,6 +49,7 @@ export function encodeRecord(encoder: Encoder, room: ActiveRoom, address: number
   head.seq = recordHead.seq = seq
   head.tick = recordHead.tick = room.book.clock.tick
   beginRecord(record, address)
+  encoder.section.bitmaps.length = 0
   const hashDue = room.arena.u32[(room.layout.base + atFlushes) >>> 2]++ % flushesPerHash === 0
   encodeRoomSection(encoder, room, hashDue)
   const ownSections = encodeOwnSections(encoder, room)
@@ -178,12 +179,9 @@ function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
 /** Not a stream with a position: what lies in it is applied wherever it arrives. */
 export const addressedStream = 5 << 24
 
-/** Server tables and fields. Planned anew where this flush itself has written: sessions and the room's clock. */
+/** Server tables and fields; part of every record. Planned only now where this flush itself has written: sessions and the room's clock. */
 function encodeServerSection(encoder: Encoder, room: ActiveRoom): void {
-  const { section, record } = encoder
-  const { clock } = room.book
-  const prevSeq = clock.serverChangedSeq
-  clock.serverChangedSeq = encoder.head.seq
+  const { section, record, head } = encoder
   planTable(room.arena, room.plans[room.type.sessionsTable], false)
   planTable(room.arena, room.plans[room.type.roomTable], false)
   beginSection(section, record.cursor)
@@ -193,7 +191,7 @@ function encodeServerSection(encoder: Encoder, room: ActiveRoom): void {
     if (isServer) putHomeTable(room.arena, section, plan, plan.layout.index, (field) => field)
     else putServerFields(room.arena, section, plan)
   }
-  endSection(encoder, serverStream, recordAudience.server, prevSeq)
+  endSection(encoder, serverStream, recordAudience.server, head.seq - 1)
 }
 
 /** Server fields of rows that live in another section: with their values for every spawned row, and for changed ones. */

@@ -49,17 +49,17 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
   if (!holdsGeneration(arena, flusher.generation)) throw new Error('flush: a newer thread writes this arena')
   storePending(arena, layout, seq)
   flusher.fault('flush:pending')
-  finishCommit(flusher, room, seq, address, bytes)
+  finishCommit(flusher, room, seq, address, bytes, flusher.encoder.section.bitmaps)
   settle(room)
   return seq
 }
 
 /** Everything behind the point of commitment. A successor that finds pending = committed + 1 begins here. */
-export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, address: number, bytes: number): void {
+export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, address: number, bytes: number, bitmaps: readonly number[] = []): void {
   const { arena, layout } = room
   send(flusher.output, toMain.record, [room.key, address, bytes])
   flusher.fault('flush:published')
-  applyRecord(arena, layout, room.type.index, address, flusher.fault)
+  applyRecord(arena, layout, room.type.index, address, flusher.fault, bitmaps)
   flusher.fault('flush:applied')
   storeCommitted(arena, layout, seq)
   flusher.fault('flush:committed')
@@ -67,11 +67,11 @@ export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, ad
   flusher.fault('flush:cut')
 }
 
-/** Compares all tables; true if a record is due. The engine's `$room` alone makes none: it moves with every tick. */
+/** Compares all tables; true if a record is due. `$room` is planned by the encoder: it moves with every tick, and alone makes no record. */
 function planRoom(room: ActiveRoom): boolean {
   let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0
   for (const plan of room.plans) {
-    if (planTable(room.arena, plan, room.left.size > 0) && plan.layout.index !== room.type.roomTable) differs = true
+    if (plan.layout.index !== room.type.roomTable && planTable(room.arena, plan, room.left.size > 0)) differs = true
   }
   return differs || room.ownRows.size > 0
 }
@@ -93,14 +93,13 @@ function settle(room: ActiveRoom): void {
   for (const plan of room.plans) {
     if (plan.words === 0) continue
     settleTable(room.arena, plan)
-    if (plan.spawned + plan.despawned > 0 || plan.rows.freed) recount(plan.rows)
+    if (plan.rows.moved) recount(plan.rows)
   }
   room.events.length = room.nacks.length = 0
   room.eventBytes = room.nackBytes = room.missedEvents = 0
-  clearAll(room.moved, room.joined, room.left, room.ownRows)
-}
-
-/** Clearing an empty set is not free. */
-function clearAll(...sets: readonly { readonly size: number; clear(): void }[]): void {
-  for (const set of sets) if (set.size > 0) set.clear()
+  // Clearing an empty set is not free.
+  if (room.moved.size > 0) room.moved.clear()
+  if (room.joined.size > 0) room.joined.clear()
+  if (room.left.size > 0) room.left.clear()
+  if (room.ownRows.size > 0) room.ownRows.clear()
 }

@@ -3,6 +3,7 @@
  * nothing. Reads live columns for flushes, committed ones for snapshots.
  */
 import { assert } from '../src/base/assert.js'
+import { atScratch } from '../src/memory/arena-layout.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout } from '../src/memory/room-layout.js'
 import { addColumn, addRowSet, form, type SectionWriter } from '../src/wire/section.js'
@@ -26,12 +27,17 @@ function lastRowIn({ u32 }: Arena, bitmap: number, word: number): number {
 export function putRows(arena: Arena, writer: SectionWriter, table: number, kind: number, rows: RowBits): number {
   const { kernels } = arena
   assert(rows.count > 0, 'gather: a row set has rows')
+  writer.bitmaps.push(0, 0)
   const from = kernels.firstWord(rows.bitmap, rows.words), to = kernels.lastWord(rows.bitmap, rows.words)
   const first = firstRowIn(arena, rows.bitmap, from), last = lastRowIn(arena, rows.bitmap, to - 1)
   if (last - first + 1 === rows.count) return addRowSet(writer, table, kind, form.range, rows.first + first, rows.count, 0)
   const bitmapBytes = (to - from) * 8
   const start = rows.bitmap + from * 8
   const gapBytes = rows.count < bitmapBytes ? kernels.writeGaps(start, to - from, writer.cursor, bitmapBytes - 1) : 0
+  if (gapBytes > 0 && rows.bitmap !== atScratch) {
+    writer.bitmaps[writer.bitmaps.length - 2] = start
+    writer.bitmaps[writer.bitmaps.length - 1] = to - from
+  }
   if (gapBytes > 0) return addRowSet(writer, table, kind, form.gaps, rows.first + from * 64, rows.count, gapBytes)
   kernels.copy(writer.cursor, start, bitmapBytes)
   return addRowSet(writer, table, kind, form.bitmap, rows.first + from * 64, rows.count, bitmapBytes)

@@ -17,28 +17,36 @@ export interface TablePlan {
   readonly changed: Uint32Array
   /** Sum of `changed`. */
   changes: number
+  /** `stayed` is every living row, and nothing is spawned or despawned: true until rows move. */
+  isSettled: boolean
 }
 
 export const createTablePlan = (rows: Rows): TablePlan => ({
-  rows, layout: rows.layout, words: 0, spawned: 0, despawned: 0, changes: 0, changed: new Uint32Array(rows.layout.columns.length),
+  rows, layout: rows.layout, words: 0, spawned: 0, despawned: 0, changes: 0, isSettled: false, changed: new Uint32Array(rows.layout.columns.length),
 })
 
 /** Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. */
 export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): boolean {
   const { layout } = plan
-  const { kernels } = arena
-  plan.words = Math.max((plan.rows.end + 63) >>> 6, kernels.lastWord(layout.aliveCommitted, layout.words))
-  plan.spawned = plan.despawned = plan.changes = 0
+  plan.changes = 0
+  if (!plan.isSettled || plan.rows.moved) sortRows(arena, plan)
   if (plan.words === 0) return false
-  kernels.masks(layout.alive, layout.aliveCommitted, layout.stayed, layout.spawned, layout.despawned, plan.words)
-  plan.spawned = kernels.countBits(layout.spawned, plan.words)
-  plan.despawned = kernels.countBits(layout.despawned, plan.words)
   for (let index = 0; index < layout.columns.length; index++) {
     const count = compareColumn(arena, layout, layout.columns[index], plan.words, withOwners)
     plan.changed[index] = count
     plan.changes += count
   }
   return plan.spawned + plan.despawned + plan.changes > 0
+}
+
+/** Which rows stayed, are new, or are gone. */
+function sortRows({ kernels }: Arena, plan: TablePlan): void {
+  const { layout, rows } = plan
+  plan.words = Math.max((rows.end + 63) >>> 6, kernels.lastWord(layout.aliveCommitted, layout.words))
+  kernels.masks(layout.alive, layout.aliveCommitted, layout.stayed, layout.spawned, layout.despawned, plan.words)
+  plan.spawned = kernels.countBits(layout.spawned, plan.words)
+  plan.despawned = kernels.countBits(layout.despawned, plan.words)
+  plan.isSettled = plan.spawned + plan.despawned === 0
 }
 
 function compareColumn({ kernels }: Arena, { alive, stayed }: TableLayout, column: ColumnLayout, words: number, withOwners: boolean): number {

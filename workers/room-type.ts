@@ -38,11 +38,10 @@ const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions'
   server('connected', 'u8', 1), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
 ])
 
-/** The room's own state: random numbers, time, and the last changed seq of its two streams. */
+/** The room's own state: random numbers, time, and the last changed seq of its stream. The servers' stream changes with every record. */
 const roomTable = engineTable('$room', 1, [
   server('random0', 'u32', 4), server('random1', 'u32', 4), server('random2', 'u32', 4), server('random3', 'u32', 4),
-  server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('serverChangedSeq', 'f64', 8),
-  server('armed', 'f64', 8), server('locked', 'u8', 1),
+  server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('armed', 'f64', 8), server('locked', 'u8', 1),
 ])
 
 const hidden = (field: FieldTable): FieldTable => ({ ...field, audience: 'server' })

@@ -16,8 +16,8 @@ export interface Rows {
   readonly used: Uint32Array
   readonly generation: Uint16Array
   size: number
-  /** A row was despawned since `used` was last taken from `alive`. */
-  freed: boolean
+  /** A row was spawned or despawned since {@link recount}. */
+  moved: boolean
   /** One past the highest row that may be alive. */
   end: number
   /** No row below 32 times this is free. */
@@ -32,7 +32,7 @@ export function createRows(views: Views, layout: TableLayout): Rows {
     alive: half(views, layout.alive, layout.words),
     used: half(views, layout.used, layout.words),
     generation: views.u16.subarray(layout.generation.live >>> 1, (layout.generation.live >>> 1) + layout.rows),
-    size: 0, freed: false, end: 0, hint: 0,
+    size: 0, moved: false, end: 0, hint: 0,
   }
   recount(rows)
   return rows
@@ -57,7 +57,7 @@ export function recount(rows: Rows): void {
   rows.size = size
   rows.end = last < 0 ? 0 : last * 32 + 32 - Math.clz32(rows.alive[last])
   rows.hint = 0
-  rows.freed = false
+  rows.moved = false
 }
 
 export const isAlive = (rows: Rows, row: number): boolean =>
@@ -75,6 +75,7 @@ export function takeRow(rows: Rows): number {
     used[at] |= 1 << (row & 31)
     rows.alive[at] |= 1 << (row & 31)
     rows.size++
+    rows.moved = true
     if (row >= rows.end) rows.end = row + 1
     return row
   }
@@ -86,7 +87,7 @@ export function takeRow(rows: Rows): number {
 export function dropRow(rows: Rows, row: number): void {
   rows.alive[row >>> 5] &= ~(1 << (row & 31))
   rows.generation[row]++
-  rows.freed = true
+  rows.moved = true
   rows.size--
 }
 

@@ -33,10 +33,16 @@ export interface SectionWriter {
   readonly events: Staging
   readonly hashes: Staging
   missedEvents: number
+  /**
+   * For each row set since the record began, two numbers: where its rows still lie as a bitmap whose first bit is the set's first row, and
+   * how many words it has; 0 and 0 if they do not.
+   * Lets the thread that wrote a record apply it without reading gap lists back.
+   */
+  readonly bitmaps: number[]
 }
 
 export const createSectionWriter = (views: WordViews): SectionWriter => ({
-  views, at: 0, cursor: 0, missedEvents: 0,
+  views, at: 0, cursor: 0, missedEvents: 0, bitmaps: [],
   ranges: createStaging(rangeWords), rowSets: createStaging(rowSetWords), columns: createStaging(columnWords),
   events: createStaging(eventWords), hashes: createStaging(hashWords),
 })
