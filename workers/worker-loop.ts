@@ -9,6 +9,7 @@ import { armDoorbell, countTurn, freeBlock, openBlocks, type Arena } from '../sr
 import { atInputRing, atWake } from '../src/memory/arena-layout.js'
 import { openWords, send, toMain } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
+import { atTickUs } from '../src/memory/room-layout.js'
 import { createRingReader, sleepOn, wakeCount, type RingWriter } from '../src/memory/ring.js'
 import type { SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
@@ -116,7 +117,10 @@ function runRooms(worker: Worker): number {
   for (const actor of worker.actors.values()) {
     const { room } = actor
     const now = monotonicMs()
-    if (isDue(actor, now) && takeTurn(actor, now)) flushActor(worker, actor)
+    if (isDue(actor, now)) {
+      if (takeTurn(actor, now)) flushActor(worker, actor)
+      worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = (monotonicMs() - now) * 1000
+    }
     if (room.waiting.length > 0) serveWaiting(room, worker.section, worker.output)
     if (shouldClose(room, now)) close(worker, actor)
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)

@@ -23,10 +23,10 @@ import { align } from './views.js'
  *    32  forkSeq (wide)                historyOldest (wide)
  *    48  pendingLow     -              committedSeq (wide)            pendingLow: the point of commitment
  *    64  releasedSeq (wide)            durableSeq (wide)              both written by the main thread
- *    80  journalThrough (wide)         flushes        stale           journalThrough: committed; stale: 1 once the room is closing
+ *    80  journalThrough (wide)         flushes        -               journalThrough: committed
  *    96  journal: tail, head, number   see journal.ts, 32 bytes
- *   128  snapshotBusy   -              tickCount (wide)               snapshotBusy: 1 from the worker's post to the main thread's copy
- *   144  timeMs (f64)                  -
+ *   128  snapshotBusy   -              -              -                 1 from the worker's post to the main thread's copy
+ *   144  tickUs         -              -              -                 how long the last turn took: for people
  *   160  idBytes        id …           the room id, UTF-8
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
@@ -47,8 +47,7 @@ export const atJournalThrough = 80
 export const atFlushes = 88
 export const atJournal = 96
 export const atSnapshotBusy = 128
-export const atTickCount = 136
-export const atTimeMs = 144
+export const atTickUs = 144
 export const atRoomId = 160
 
 export const historyRecordsMax = 512

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { monotonicMs } from '../base/clock.js'
 import { errorList, type ErrorCode } from '../base/errors.js'
 import { toWorker, type CatalogEntry } from '../memory/crossing.js'
+import { atTickUs } from '../memory/room-layout.js'
 import { readClientMessage, type ClientMessage } from '../wire/client-messages.js'
 import { protocolVersion } from '../wire/protocol.js'
 import { writePong } from '../wire/server-messages.js'
@@ -56,9 +57,14 @@ export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): 
     case 'input': return input(sessions, client, message)
     case 'resync': return resync(client, message)
     case 'leave': return leave(sessions, client)
-    case 'ping': return void client.socket.send(writePong({ sent: message.sent, serverMs: monotonicMs(), tickMs: 0 }))
+    case 'ping': return pong(client, message.sent)
     case 'ready': case 'skip': return
   }
+}
+
+function pong({ socket, room }: Client, sent: number): void {
+  const tickMs = room === undefined || room.base === 0 ? 0 : room.link.arena.u32[(room.base + atTickUs) >>> 2] / 1000
+  socket.send(writePong({ sent, serverMs: monotonicMs(), tickMs }))
 }
 
 /** How many times a client may be below an empty budget before it is sent away. */

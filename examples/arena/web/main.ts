@@ -11,6 +11,8 @@ const camera: Camera = { x: size / 2, y: size / 2, scale: 1 }
 const name = new URLSearchParams(location.search).get('name') ?? `player ${Math.floor(Math.random() * 1000)}`
 const server = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`
 const room = await connect(server).join(arena, { name: 'main', join: { name } })
+// For the console, and for tests.
+Object.assign(globalThis, { room })
 const { cells } = room.tables
 
 const steering = createSteering(canvas)
