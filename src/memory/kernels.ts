@@ -66,7 +66,7 @@ export interface Kernels {
   readGaps(source: number, bytes: number, count: number, rows: number, words: number): number
   copy(target: number, source: number, bytes: number): void
   zero(target: number, bytes: number): void
-  /** xxHash32 of (row, value) of the living rows; see schema/section.fbs. */
+  /** xxHash32 of (row, value) of the living rows, as a signed 32-bit number; see schema/section.fbs. */
   hashColumn(committed: number, alive: number, words: number, width: number): number
   hashSlots(committed: number, alive: number, words: number, slotBytes: number): number
 }
