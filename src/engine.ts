@@ -60,6 +60,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const pool = createPool({
     arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, fault: config.fault,
     onMessage: (worker, message) => onWorkerMessage(parts, worker, message, linkHandlers, catalogs),
+    onBroken: (text) => catalogs.broken(text),
     onDeath: (worker, reason) => {
       parts.metrics.workerDeaths.inc({ reason })
       options.log.error({ worker, reason }, `worker ${worker} died (${reason}); its successor takes over`)
@@ -165,7 +166,6 @@ function onWorkerMessage(parts: Parts, worker: number, message: WorkerMessage, h
   switch (message.kind) {
     case 'bell': return drainLink(parts.links[worker], handlers)
     case 'catalog': return catalogs.take(worker, message.types)
-    case 'broken': return catalogs.broken(message.text)
     case 'log': return options.log[message.level](message.fields, message.text)
     case 'count': return metrics[message.metric].inc(message.labels, message.by)
   }

@@ -12,7 +12,7 @@ import {
   addNack, addReceiver, addRoute, addSection, beginRecord, createRecordWriter, finishRecord, recordAudience, routeFlags, type RecordHead, type RecordWriter,
 } from '../src/wire/record.js'
 import {
-  addEvent, beginSection, createSectionWriter, finishSection, isEmptySection, roomStream, serverStream, sessionStream, what, type SectionHead, type SectionWriter,
+  addEvent, addressedStream, beginSection, createSectionWriter, finishSection, isEmptySection, roomStream, serverStream, sessionStream, what, type SectionHead, type SectionWriter,
 } from '../src/wire/section.js'
 import type { WordViews } from '../src/wire/envelope.js'
 import type { ActiveRoom } from './active-room.js'
@@ -36,9 +36,6 @@ export const createEncoder = (views: WordViews, onClamped: Encoder['onClamped'])
   recordHead: { epoch: 0, seq: 0, durableSeq: 0, parentEpoch: 0, forkSeq: 0, journalThrough: 0, tick: 0 },
   onClamped,
 })
-
-/** The stream of a row without owner: nobody's, but committed state follows it. */
-export const nobodySlot = 0xffffff
 
 const textEncoder = new TextEncoder()
 
@@ -175,9 +172,6 @@ function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
     for (const slot of receivers) addReceiver(record, slot, index)
   }
 }
-
-/** Not a stream with a position: what lies in it is applied wherever it arrives. */
-export const addressedStream = 5 << 24
 
 /** Server tables and fields; part of every record. Planned only now where this flush itself has written: sessions and the room's clock. */
 function encodeServerSection(encoder: Encoder, room: ActiveRoom): void {

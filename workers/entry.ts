@@ -22,16 +22,15 @@ const { setSourceMapsEnabled } = process as unknown as { setSourceMapsEnabled(en
 
 type Post = (message: WorkerMessage) => void
 
-/** The task. Resolves after a stop; rejects, or never answers, if the thread dies. */
-export default async function work(start: WorkerStart): Promise<void> {
+/** The task. Resolves after a stop, or with what is wrong with a room module; rejects if the thread dies. */
+export default async function work(start: WorkerStart): Promise<string | undefined> {
   const post: Post = (message) => start.port.postMessage(message)
   setSourceMapsEnabled(true)
   let types: RoomType[]
   try {
     types = await loadTypes(start.roomBundles)
   } catch (error) {
-    post({ kind: 'broken', text: firstLines(error) })
-    return
+    return firstLines(error)
   }
   post({ kind: 'catalog', types: types.map(catalogOf) })
   post({ kind: 'started', threadId })
@@ -44,6 +43,7 @@ export default async function work(start: WorkerStart): Promise<void> {
     post({ kind: 'log', level: 'error', text: `worker: ${error instanceof Error ? error.stack : String(error)}`, fields: {} })
     process.exit(1)
   }
+  return undefined
 }
 
 async function loadTypes(bundles: readonly string[]): Promise<RoomType[]> {

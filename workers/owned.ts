@@ -5,9 +5,8 @@
 import { atScratch } from '../src/memory/arena-layout.js'
 import type { ColumnLayout } from '../src/memory/room-layout.js'
 import { generationField, idField } from '../src/schema/field-tables.js'
-import { what, type SectionWriter } from '../src/wire/section.js'
+import { nobodySlot, what, type SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
-import { nobodySlot } from './encode.js'
 import { bitsOfList, eachBit, putColumn, putRows } from './gather.js'
 import type { TablePlan } from './plan.js'
 

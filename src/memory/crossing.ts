@@ -39,7 +39,6 @@ export const leaveWhy = ['left', 'dropped', 'ended'] as const
 export type WorkerMessage =
   | { readonly kind: 'started'; readonly threadId: number }
   | { readonly kind: 'catalog'; readonly types: readonly CatalogEntry[] }
-  | { readonly kind: 'broken'; readonly text: string }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly text: string; readonly fields: Record<string, unknown> }
   | { readonly kind: 'count'; readonly metric: 'handlerErrors' | 'flushSkipped' | 'quantizedClamped'; readonly labels: Record<string, string>; readonly by: number }
   | { readonly kind: 'bell' }

@@ -17,6 +17,8 @@ export interface PoolOptions {
   readonly roomBundles: readonly string[]
   readonly fault: string | undefined
   onMessage(worker: number, message: WorkerMessage): void
+  /** A room module cannot be used: one line. */
+  onBroken(text: string): void
   /** A thread is gone; its successor starts at once. */
   onDeath(worker: number, reason: string): void
   /** A worker died too often: nobody runs its rooms any more. */
@@ -83,7 +85,8 @@ async function runTask(pool: Piscina, arena: Arena, worker: number, options: Poo
     port1.postMessage('go')
   })
   try {
-    await pool.run(start, { transferList: [port2] })
+    const broken = await pool.run(start, { transferList: [port2] }) as string | undefined
+    if (broken !== undefined) options.onBroken(broken)
     return undefined
   } catch (error) {
     await exited

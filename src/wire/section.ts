@@ -14,10 +14,14 @@ export const rowSetWords = 5, columnWords = 3, rangeWords = 3, eventWords = 3, h
 export const what = { changed: 0, spawned: 1, despawned: 2 } as const
 export const form = { range: 0, bitmap: 1, gaps: 2 } as const
 
-/** Streams: kind << 24 | index. Cells and groups will be 3 and 4. */
+/** Streams: kind << 24 | index. Kinds 3 and 4 are kept for cells and groups. */
 export const roomStream = 0
 export const serverStream = 1 << 24
 export const sessionStream = (slot: number): number => (2 << 24) | slot
+/** Events to some sessions: not a stream with a position; what lies in it is taken wherever it arrives. */
+export const addressedStream = 5 << 24
+/** The slot of rows without an owner: their section reaches nobody, but committed state follows it. */
+export const nobodySlot = 0xffffff
 
 /** The event number that tells a session its own row: u32 row, u16 generation, u16 present. In its own stream only. */
 export const ownRowEvent = 65535

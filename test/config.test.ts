@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest'
+import { optionsHelp, parseConfig } from '../src/config.js'
+
+describe('config', () => {
+  it('config: flags come before environment, environment before defaults', () => {
+    expect(parseConfig([], {}).config).toMatchObject({ port: 9001, logLevel: 'info', logJson: false, origins: [], fault: undefined })
+    expect(parseConfig([], { PORT: '7000' }).config.port).toBe(7000)
+    expect(parseConfig([], { PORT: '7000', KASAGI_PORT: '7001' }).config.port).toBe(7001)
+    expect(parseConfig(['--port', '7002', '--arena-bytes=64M', '--log-json'], { PORT: '7000' }).config).toMatchObject({ port: 7002, arenaBytes: 64 * 1024 ** 2, logJson: true })
+    expect(parseConfig(['a', '--origin', 'https://a.example', '--origin', 'https://b.example', 'b'], {})).toMatchObject({ rest: ['a', 'b'], config: { origins: ['https://a.example', 'https://b.example'] } })
+  })
+
+  it('config: a wrong option is one line that says what is allowed', () => {
+    expect(() => parseConfig(['--prot', '1'], {})).toThrow('--prot is no option; did you mean --port?')
+    expect(() => parseConfig(['--port', '99999'], {})).toThrow('--port: "99999"; allowed: 0 to 65535')
+    expect(() => parseConfig(['--port'], {})).toThrow('--port: a value is missing')
+    expect(() => parseConfig([], { KASAGI_WORKERS: 'many' })).toThrow('KASAGI_WORKERS: "many"; allowed: 1 to 256')
+  })
+
+  it('config: the help fits 80 columns', () => {
+    for (const line of optionsHelp().split('\n')) expect(line.length).toBeLessThanOrEqual(80)
+  })
+})
