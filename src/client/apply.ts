@@ -3,7 +3,7 @@
  * What does not fit the field tables throws BadSection: the caller answers with a resync.
  */
 import { generationField, idField } from '../schema/field-tables.js'
-import { bytesVector, scalar, struct, structVector, verify, type TableRule } from '../wire/verifier.js'
+import { alignedVector, scalar, struct, structVector, verify, type TableRule } from '../wire/verifier.js'
 import { decodeRow, despawnRow, hashColumn, hashIds, nameRow, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn } from './table.js'
 
 export class BadSection extends Error {}
@@ -23,18 +23,21 @@ export interface SectionView {
 }
 
 const rule: TableRule = {
-  fields: [struct(32, true), bytesVector, structVector(12), structVector(20), structVector(12), structVector(12), structVector(8), scalar(4)],
+  fields: [struct(32, true), alignedVector, structVector(12), structVector(20), structVector(12), structVector(12), structVector(8), scalar(4)],
 }
 const vectorCount = 6
 const dataVector = 0, rangeVector = 1, rowSetVector = 2, columnVector = 3, eventVector = 4, hashVector = 5
+
+/** True if the bytes are a section that can be read safely; what its numbers mean is checked while it is applied. */
+export const verifySection = (bytes: Uint8Array): boolean => verify(bytes, 'KSEC', rule)
 
 /** Opens a message that is a section; undefined if it is something else. Throws BadSection for a broken one. */
 export function openSection(message: ArrayBuffer): SectionView | undefined {
   const u8 = new Uint8Array(message)
   if (u8.length < 8 || u8[4] !== 75 || u8[5] !== 83 || u8[6] !== 69 || u8[7] !== 67) return undefined
-  if (!verify(u8, 'KSEC', rule)) throw new BadSection('the section is no FlatBuffer')
+  if (!verifySection(u8)) throw new BadSection('the section is no FlatBuffer')
   const u32 = new Uint32Array(message, 0, message.byteLength >> 2), u16 = new Uint16Array(message, 0, message.byteLength >> 1)
-  const table = u32[0], vtable = table - u32[table >> 2]
+  const table = u32[0], vtable = table - (u32[table >> 2] | 0)
   const offsetOf = (field: number): number => 4 + 2 * field < u16[vtable >> 1] ? u16[(vtable + 4 + 2 * field) >> 1] : 0
   const vectors = Array.from({ length: vectorCount }, (_, index) => {
     const offset = offsetOf(1 + index)
@@ -132,8 +135,10 @@ function readRows(section: SectionView, at: number, capacity: number): Uint32Arr
     for (let byte = from; byte < from + bytes && found < count;) {
       let gap = 0, shift = 0, part = 128
       while (part >= 128 && shift < 35) { part = u8[byte++]; gap += (part & 127) * 2 ** shift; shift += 7 }
-      rows[found++] = next + gap
-      next += gap + 1
+      next += gap
+      // Before it is stored, which would cut it to 32 bits.
+      if (next >= capacity) break
+      rows[found++] = next++
     }
   }
   if (found !== count || (count > 0 && rows[count - 1] >= capacity)) throw new BadSection('a row set does not hold its rows')
@@ -141,7 +146,7 @@ function readRows(section: SectionView, at: number, capacity: number): Uint32Arr
 }
 
 function dataAt(section: SectionView, offset: number, bytes: number): number {
-  if (offset + bytes > countOf(section, dataVector)) throw new BadSection('values lie outside the data')
+  if (offset % 8 !== 0 || offset + bytes > countOf(section, dataVector)) throw new BadSection('values lie outside the data')
   return section.vectors[dataVector] + offset
 }
 
@@ -176,10 +181,12 @@ function applyNumbers(section: SectionView, replica: Replica, column: ReplicaCol
   }
 }
 
-const decoder = new TextDecoder()
+/** `ignoreBOM` keeps a leading U+FEFF, which is part of the text and of its hash. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** `count` lengths (u16), then the texts one after the other. */
 function applyTexts(section: SectionView, rows: Uint32Array, from: number, bytes: number, put: (row: number, text: string) => void): void {
+  if (rows.length * 2 > bytes) throw new BadSection('texts lie outside their values')
   let at = from + rows.length * 2
   for (let n = 0; n < rows.length; n++) {
     const length = section.u16[(from >> 1) + n]

@@ -3,6 +3,7 @@
  *
  * Invariant: a client has one position, the last frame it applied whole. A section whose prevSeq lies beyond it, or of another epoch, is a
  * gap: one Resync is asked for, and nothing is applied until it is answered. Streams 5 << 24 (addressed events) have no position.
+ * A snapshot is kept until its last chunk is in: until then the old world is shown.
  */
 import type { EntityTable, PublicTables } from '../schema/field-tables.js'
 import { unpackFields } from '../wire/fields.js'
@@ -10,11 +11,13 @@ import { applySection, differingColumns, eventsOf, hasHashes, isChunk, isLastChu
 import { createReplica, type Replica } from './table.js'
 
 const ownRowEvent = 65535
+const addressedKind = 5
 const streamKind = (stream: number): number => stream >>> 24
 
 export interface ReplicationHandlers {
-  /** A frame was applied whole; row callbacks and events come before it. */
+  /** A frame or a snapshot was applied whole; what happened to rows stands in the replicas. */
   flushed(): void
+  /** An event of the frame that `flushed` then tells of. */
   event(name: string, data: Record<string, unknown>): void
   missed(events: number): void
   /** Ask the server for what is missing behind the position. */
@@ -28,6 +31,7 @@ export interface ReplicationHandlers {
 export interface Replication {
   readonly tables: PublicTables
   readonly replicas: readonly Replica[]
+  /** 0 and 0 as long as there is no state that can be trusted. */
   readonly position: { epoch: number; seq: number }
   tick: number
   /** Measured time between frames, ms: what smoothing spreads a change over. */
@@ -42,11 +46,15 @@ export interface Replication {
 interface Inside extends Replication {
   readonly handlers: ReplicationHandlers
   readonly verify: boolean
-  /** Sections still to come of the frame that an Own opened. */
+  /** What has come of the frame that an Own opened, or of a snapshot. */
   open: SectionView[]
+  /** Sections of the open frame. */
   expected: number
-  /** Streams whose last chunk has not come yet. */
-  chunksOf: Set<number>
+  /** The snapshot that is on its way, and the kinds of stream whose last chunk has not come yet. */
+  arriving: { epoch: number; seq: number }
+  unfinished: Set<number>
+  /** The last seq applied of each stream. */
+  readonly applied: Map<number, number>
   lastFrameMs: number
 }
 
@@ -54,7 +62,7 @@ export function createReplication(tables: PublicTables, flushHz: number, verify:
   const inside: Inside = {
     tables, handlers, verify, replicas: tables.tables.map((table: EntityTable) => createReplica(table)),
     position: { epoch: 0, seq: 0 }, tick: 0, intervalMs: flushHz > 0 ? 1000 / flushHz : 50, ownRow: undefined, state: 'snapshot',
-    sections: 0, frames: 0, open: [], expected: 0, chunksOf: new Set(), lastFrameMs: 0,
+    sections: 0, frames: 0, open: [], expected: 0, arriving: { epoch: 0, seq: 0 }, unfinished: new Set(), applied: new Map(), lastFrameMs: 0,
   }
   return inside
 }
@@ -62,12 +70,11 @@ export function createReplication(tables: PublicTables, flushHz: number, verify:
 /** A snapshot at this position follows: the chunks of the room's stream and of the session's own. */
 export function expectSnapshot(replication: Replication, epoch: number, seq: number): void {
   const inside = replication as Inside
-  inside.position.epoch = epoch
-  inside.position.seq = seq
+  inside.arriving = { epoch, seq }
+  inside.unfinished = new Set([0, 2])
   inside.state = 'snapshot'
   inside.open = []
   inside.expected = 0
-  inside.chunksOf = new Set([0, 2])
 }
 
 /** Missing sections follow: frames like any other. */
@@ -102,41 +109,59 @@ export function receiveSection(replication: Replication, message: ArrayBuffer): 
 }
 
 function takeChunk(inside: Inside, section: SectionView): void {
-  if (inside.state !== 'snapshot' || section.seq !== inside.position.seq || section.epoch !== inside.position.epoch) return
-  applySection(section, inside.replicas, timeOf(inside))
-  takeOwnRow(inside, section)
-  inside.tick = section.tick
-  if (isLastChunk(section)) inside.chunksOf.delete(streamKind(section.stream))
-  if (inside.chunksOf.size > 0) return
+  if (inside.state !== 'snapshot' || section.seq !== inside.arriving.seq || section.epoch !== inside.arriving.epoch) return
+  inside.open.push(section)
+  if (isLastChunk(section)) inside.unfinished.delete(streamKind(section.stream))
+  if (inside.unfinished.size === 0) applySnapshot(inside)
+}
+
+function applySnapshot(inside: Inside): void {
+  const chunks = inside.open
+  inside.open = []
+  inside.applied.clear()
+  for (const chunk of chunks) apply(inside, chunk)
+  Object.assign(inside.position, inside.arriving)
   inside.state = 'live'
   inside.handlers.complete()
   callBack(inside, [])
 }
 
+function apply(inside: Inside, section: SectionView): void {
+  applySection(section, inside.replicas, timeOf(inside))
+  takeOwnRow(inside, section)
+  inside.applied.set(section.stream, section.seq)
+  inside.tick = section.tick
+}
+
 const timeOf = ({ handlers, intervalMs }: Inside): { nowMs: number; intervalMs: number } => ({ nowMs: handlers.nowMs(), intervalMs })
 
 function applyFrame(inside: Inside): void {
-  const frame = inside.open
+  const frame = inside.open.filter((section) => !isRepeated(inside, section))
   inside.open = []
   inside.expected = 0
+  if (frame.length === 0) return
   if (frame.some((section) => isGap(inside, section))) return askResync(inside)
   measureInterval(inside)
   for (const section of frame) {
     if (inside.verify && hasHashes(section)) compareHashes(inside, section)
-    if (section.seq > inside.position.seq || section.seq === frame[0].seq) applySection(section, inside.replicas, timeOf(inside))
-    takeOwnRow(inside, section)
-    inside.tick = section.tick
+    // A difference may have ended the trust in all this.
+    if (inside.state !== 'live') return
+    apply(inside, section)
   }
   inside.position.seq = Math.max(inside.position.seq, frame[0].seq)
   inside.frames++
   callBack(inside, frame)
 }
 
+/** Applied before. Addressed events have no position, and are never repeated. */
+const isRepeated = ({ position, applied }: Inside, section: SectionView): boolean =>
+  section.epoch === position.epoch && streamKind(section.stream) !== addressedKind && section.seq <= (applied.get(section.stream) ?? -1)
+
 /** A section continues the position if its stream changed last at or before it. */
 function isGap({ position, state }: Inside, section: SectionView): boolean {
   if (state !== 'live') return true
   if (section.epoch !== position.epoch) return true
-  return streamKind(section.stream) !== 5 && section.prevSeq > position.seq
+  return streamKind(section.stream) !== addressedKind && section.prevSeq > position.seq
 }
 
 function askResync(inside: Inside): void {
@@ -144,10 +169,12 @@ function askResync(inside: Inside): void {
   inside.handlers.resync()
 }
 
-/** For whoever finds that the state cannot be trusted. */
+/** For whoever finds that the state cannot be trusted: nobody's position asks for a snapshot, not for what came since. */
 export function loseSync(replication: Replication): void {
   const inside = replication as Inside
-  if (inside.state !== 'waiting') askResync(inside)
+  if (inside.state === 'waiting') return
+  Object.assign(inside.position, { epoch: 0, seq: 0 })
+  askResync(inside)
 }
 
 function compareHashes(inside: Inside, section: SectionView): void {
@@ -169,9 +196,7 @@ function takeOwnRow(inside: Inside, section: SectionView): void {
   }
 }
 
-/** Row callbacks first, then events, then the flush. */
 function callBack(inside: Inside, frame: readonly SectionView[]): void {
-  inside.handlers.flushed()
   for (const section of frame) {
     if (section.missedEvents > 0) inside.handlers.missed(section.missedEvents)
     for (const { event, data, at, end } of eventsOf(section)) {
@@ -180,4 +205,5 @@ function callBack(inside: Inside, frame: readonly SectionView[]): void {
       if (values !== undefined) inside.handlers.event(table.name, values)
     }
   }
+  inside.handlers.flushed()
 }

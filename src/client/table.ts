@@ -27,6 +27,8 @@ export interface Replica {
   readonly ids: string[]
   readonly byId: Map<string, number>
   readonly columns: readonly ReplicaColumn[]
+  /** Owner fields of rows that everybody sees: no part of a spawn, so a new row must not show its predecessor's. */
+  readonly ownerColumns: readonly ReplicaColumn[]
   size: number
   end: number
   /** Rows of the frame that is being applied, for callbacks after it. */
@@ -54,24 +56,37 @@ function createColumn(field: FieldTable, rows: number): ReplicaColumn {
   return { field, wire, values: wire, smoothing: undefined }
 }
 
-export const createReplica = (table: EntityTable): Replica => ({
-  table, alive: new Uint8Array(table.capacity), generation: new Uint16Array(table.capacity), ids: [], byId: new Map(),
-  columns: table.fields.map((field) => createColumn(field, table.capacity)),
-  size: 0, end: 0, spawned: new Set(), despawned: new Set(), changed: new Map(),
-})
+export function createReplica(table: EntityTable): Replica {
+  const columns = table.fields.map((field) => createColumn(field, table.capacity))
+  return {
+    table, alive: new Uint8Array(table.capacity), generation: new Uint16Array(table.capacity), ids: [], byId: new Map(), columns,
+    ownerColumns: table.audience === 'everyone' ? columns.filter(({ field }) => field.audience === 'owner') : [],
+    size: 0, end: 0, spawned: new Set(), despawned: new Set(), changed: new Map(),
+  }
+}
 
 export function spawnRow(replica: Replica, row: number): void {
   if (replica.alive[row] === 0) replica.size++
   replica.alive[row] = 1
   replica.end = Math.max(replica.end, row + 1)
   replica.spawned.add(row)
+  for (const column of replica.ownerColumns) clearValue(column, row)
+}
+
+function clearValue({ field, wire, values, smoothing }: ReplicaColumn, row: number): void {
+  if (smoothing !== undefined) smoothing.from[row] = NaN
+  if (field.kind === 'text') { (wire as string[])[row] = ''; return }
+  const lanes = field.kind === 'ref' ? 2 : 1
+  ;(wire as NumberArray).fill(0, row * lanes, (row + 1) * lanes)
+  ;(values as NumberArray).fill(0, row * lanes, (row + 1) * lanes)
 }
 
 export function despawnRow(replica: Replica, row: number): void {
   if (replica.alive[row] === 0) return
   replica.alive[row] = 0
   replica.size--
-  if (replica.ids[row] !== undefined) replica.byId.delete(replica.ids[row])
+  // An id may have moved on to a row that came earlier in this frame or snapshot.
+  if (replica.byId.get(replica.ids[row]) === row) replica.byId.delete(replica.ids[row])
   if (!replica.spawned.delete(row)) replica.despawned.add(row)
   replica.changed.delete(row)
 }

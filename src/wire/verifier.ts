@@ -16,19 +16,24 @@ export interface TableRule { readonly fields: readonly FieldRule[] }
 export const scalar = (bytes: number): FieldRule => ({ kind: 'scalar', bytes, align: bytes })
 export const struct = (bytes: number, required = false): FieldRule => ({ kind: 'struct', bytes, align: 4, required })
 export const bytesVector: FieldRule = { kind: 'structs', bytes: 1, align: 1 }
+/** Bytes with `force_align: 8`: typed arrays are laid over them. */
+export const alignedVector: FieldRule = { kind: 'structs', bytes: 1, align: 8 }
 export const structVector = (bytes: number): FieldRule => ({ kind: 'structs', bytes, align: 4 })
 export const string = (bytesMax: number, required = false): FieldRule => ({ kind: 'string', bytesMax, required })
 
+/** `tables`: how many may still be visited. Tables that hang together by shared offsets count each time, so sharing cannot multiply the work. */
 interface Checking { readonly view: DataView; readonly end: number; tables: number }
 
-/** Tables that one message may hold: those that hang together by shared offsets are counted each time. */
-const tablesMax = 1024
+/** A table takes at least its offset and the offset of its vtable; a message holds no more of them than fit. */
+const tableBytesMin = 8
+/** Generated readers take vtables' numbers as signed 16-bit ones: beyond this they would read somewhere else than was verified. */
+const tableBytesMax = 0x7fff
 
 /** True if `bytes` is a whole message of the root `rule` with this file identifier. */
 export function verify(bytes: Uint8Array, identifier: string, rule: TableRule): boolean {
   if (bytes.length < 12 || bytes.length > 0x7fffffff) return false
   for (let i = 0; i < 4; i++) if (bytes[4 + i] !== identifier.charCodeAt(i)) return false
-  const checking: Checking = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), end: bytes.length, tables: 0 }
+  const checking: Checking = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), end: bytes.length, tables: Math.floor(bytes.length / tableBytesMin) }
   return checkTable(checking, checking.view.getUint32(0, true), rule)
 }
 
@@ -36,11 +41,12 @@ const inside = ({ end }: Checking, at: number, bytes: number): boolean => at >= 
 
 function checkTable(checking: Checking, table: number, rule: TableRule): boolean {
   const { view } = checking
-  if (++checking.tables > tablesMax || table % 4 !== 0 || !inside(checking, table, 4)) return false
+  if (--checking.tables < 0 || table % 4 !== 0 || !inside(checking, table, 4)) return false
   const vtable = table - view.getInt32(table, true)
   if (vtable % 2 !== 0 || !inside(checking, vtable, 4)) return false
   const vtableBytes = view.getUint16(vtable, true), tableBytes = view.getUint16(vtable + 2, true)
-  if (vtableBytes < 4 || vtableBytes % 2 !== 0 || !inside(checking, vtable, vtableBytes) || tableBytes < 4 || !inside(checking, table, tableBytes)) return false
+  if (vtableBytes < 4 || vtableBytes % 2 !== 0 || vtableBytes > tableBytesMax || !inside(checking, vtable, vtableBytes)) return false
+  if (tableBytes < 4 || tableBytes > tableBytesMax || !inside(checking, table, tableBytes)) return false
   for (let index = 0; index < rule.fields.length; index++) {
     const field = rule.fields[index]
     const offset = 4 + index * 2 < vtableBytes ? view.getUint16(vtable + 4 + index * 2, true) : 0

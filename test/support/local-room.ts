@@ -16,6 +16,7 @@ import { createSectionWriter, roomStream, sessionStream } from '../../src/wire/s
 import { packToBytes } from '../../src/wire/fields.js'
 import { createEncoder } from '../../workers/encode.js'
 import { flushRoom, type Flusher } from '../../workers/flush.js'
+import { committedSeq } from '../../workers/history.js'
 import { drainInbox } from '../../workers/inbox.js'
 import { openRoom } from '../../workers/open-room.js'
 import { takeTurn, type Actor } from '../../workers/room-actor.js'
@@ -42,6 +43,11 @@ export interface LocalRoom {
   readonly clients: LocalClient[]
   readonly errors: unknown[]
   readonly refused: string[]
+  /** While true the main thread's half lets go of nothing: history must not be overwritten. */
+  holds: boolean
+  /** It lets go of all that was published. */
+  letGo(): void
+  readonly skipped: () => number
   join(data?: Record<string, unknown>): LocalClient
   leave(client: LocalClient): void
   resync(client: LocalClient): void
@@ -54,9 +60,10 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   const input = createRingWriter(arena, atInputRing, inputRingBytes), inbox = createRingReader(arena, atInputRing, inputRingBytes)
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
   const section = createSectionWriter(arena)
+  let skipped = 0
   const errors: unknown[] = [], refused: string[] = [], clients: LocalClient[] = []
   const flusher: Flusher = {
-    encoder: createEncoder(arena, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {},
+    encoder: createEncoder(arena, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { skipped++ },
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
@@ -70,13 +77,13 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
     for (let at = read(published); at !== 0; at = read(published)) {
       if (published.kind === toMain.record) deliverRecord(arena, clients, arena.u32[(at >>> 2) + 1])
       else if (published.kind === toMain.snapshot) deliverSnapshot(arena, clients, at)
-      if (published.kind === toMain.record) storeWide(arena, room.layout.base + atReleasedSeq, readHeadSeq(arena, arena.u32[(at >>> 2) + 1]))
+      if (published.kind === toMain.record && !local.holds) storeWide(arena, room.layout.base + atReleasedSeq, readHeadSeq(arena, arena.u32[(at >>> 2) + 1]))
       release(published)
     }
     storeWord(arena, room.layout.base + atSnapshotBusy, 0)
   }
   const local: LocalRoom = {
-    arena, type, actor, clients, errors, refused,
+    arena, type, actor, clients, errors, refused, holds: false, letGo: () => { local.holds = false; storeWide(arena, room.layout.base + atReleasedSeq, committedSeq(arena, room.layout)) }, skipped: () => skipped,
     join: (data = {}) => {
       const client = createLocalClient(type, ++lastConnection)
       clients.push(client)
