@@ -20,7 +20,8 @@ describe.skipIf(!existsSync(executablePath))('the demo in a browser', () => {
     const page = await browser.newPage({ viewport: { width: 900, height: 600 } })
     page.on('console', (message) => { if (message.type() === 'error' || message.type() === 'warning') problems.push(message.text()) })
     page.on('pageerror', (error) => problems.push(error.message))
-    await page.goto(`${server.http}/?name=${name}`)
+    // Nothing in this world can eat a player.
+    await page.goto(`${server.http}/?name=${name}&room=quiet&bots=0&food=0`)
     await page.waitForFunction(() => 'room' in globalThis)
     return page
   }

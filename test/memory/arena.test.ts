@@ -9,7 +9,7 @@ describe('arena', () => {
   it('arena: blocks never overlap, are aligned to their size and read zero, and all space comes back', () => {
     const state = new Uint32Array(4), arena = createArena(64 * 1024 ** 2, 3), before = freeBytes(arena), blocks: Block[] = []
     seedPrng(state, seed)
-    for (let n = 0; n < 600; n++) {
+    for (let n = 0; n < 200; n++) {
       if (nextInt(state, 2) === 0 || blocks.length === 0) {
         const block = allocateBlock(arena, n + 1, 1 + nextInt(state, 3_000_000))
         if (block === undefined) continue

@@ -1,4 +1,4 @@
-import { defineRoom, type Room } from 'kasagi-engine'
+import { defineRoom, type Room, type Session } from 'kasagi-engine'
 import { arena, radiusOf, size, speed } from '../shared/arena.js'
 
 const timers = { refill: {} }
@@ -17,6 +17,11 @@ function spawnBot(room: ArenaRoom, number: number): void {
 function spawnFood(room: ArenaRoom, count: number): void {
   const { food } = room.tables
   for (let n = 0; n < count && food.size < room.options.food; n++) food.spawn({ ...somewhere(room), kind: room.random.int(6) })
+}
+
+function spawnPlayer(room: ArenaRoom, session: Session, name: string): void {
+  const at = somewhere(room)
+  session.row = room.tables.cells.spawn({ ...at, tx: at.x, ty: at.y, name, hue: room.random.int(360), mass: 30 }, { owner: session })
 }
 
 export default defineRoom(arena, {
@@ -42,8 +47,7 @@ export default defineRoom(arena, {
   },
 
   onJoin(room, session, { name }) {
-    const at = somewhere(room)
-    session.row = room.tables.cells.spawn({ ...at, tx: at.x, ty: at.y, name, hue: room.random.int(360), mass: 30 }, { owner: session })
+    spawnPlayer(room, session, name)
   },
 
   onLeave(room, { row }) {
@@ -51,12 +55,13 @@ export default defineRoom(arena, {
   },
 
   onInput: {
-    aim(room, session, { x, y }) {
-      const { cells } = room.tables
-      // Eaten: the next aim brings its player back, small.
-      if (session.row === undefined) session.row = cells.spawn({ ...somewhere(room), name: 'again', hue: room.random.int(360) }, { owner: session })
-      cells.tx[session.row] = Math.min(size, Math.max(0, x))
-      cells.ty[session.row] = Math.min(size, Math.max(0, y))
+    aim(room, { row }, { x, y }) {
+      if (row === undefined) return
+      room.tables.cells.tx[row] = Math.min(size, Math.max(0, x))
+      room.tables.cells.ty[row] = Math.min(size, Math.max(0, y))
+    },
+    again(room, session, { name }) {
+      if (session.row === undefined) spawnPlayer(room, session, name)
     },
   },
 

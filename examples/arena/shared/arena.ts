@@ -21,7 +21,7 @@ export const arena = defineSchema('arena', {
     }, { capacity: 4000, grid }),
     food: table({ ...place, kind: u8 }, { capacity: 20_000, grid }),
   },
-  inputs: { aim: { x: f32, y: f32 } },
+  inputs: { aim: { x: f32, y: f32 }, again: { name: text(24) } },
   events: { eaten: { by: text(24), x: f32, y: f32 } },
   join: { name: text(24).default('anon') },
   options: { bots: u16.default(300), food: u16.default(2500) },

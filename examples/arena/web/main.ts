@@ -8,9 +8,12 @@ const canvas = document.querySelector('canvas')!
 const paint = canvas.getContext('2d')!
 const camera: Camera = { x: size / 2, y: size / 2, scale: 1 }
 
-const name = new URLSearchParams(location.search).get('name') ?? `player ${Math.floor(Math.random() * 1000)}`
+// ?name=ann&room=mine&bots=50&food=500: who you are, and what a new room is opened with.
+const asked = new URLSearchParams(location.search)
+const name = asked.get('name') ?? `player ${Math.floor(Math.random() * 1000)}`
+const options = { bots: Number(asked.get('bots') ?? 300), food: Number(asked.get('food') ?? 2500) }
 const server = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`
-const room = await connect(server).join(arena, { name: 'main', join: { name } })
+const room = await connect(server).join(arena, { name: asked.get('room') ?? 'main', join: { name }, options })
 // For the console, and for tests.
 Object.assign(globalThis, { room })
 const { cells } = room.tables
@@ -20,12 +23,11 @@ const bites: { x: number; y: number; at: number }[] = []
 room.on('eaten', ({ x, y }) => bites.push({ x, y, at: performance.now() }))
 room.onStatus((status) => { document.title = `arena · ${status}` })
 
-// The server takes aims in world coordinates, twenty times a second at most.
+// Aims are world coordinates, twenty times a second; whoever was eaten begins again.
 setInterval(() => {
-  const aim = steering.aim(camera)
-  const mine = cells.mine
-  const from = mine === undefined ? camera : { x: cells.x[mine], y: cells.y[mine] }
-  if (aim !== undefined) room.send('aim', { x: from.x + aim.x, y: from.y + aim.y })
+  const aim = steering.aim(camera), { mine } = cells
+  if (mine === undefined) room.send('again', { name })
+  else if (aim !== undefined) room.send('aim', { x: cells.x[mine] + aim.x, y: cells.y[mine] + aim.y })
 }, 50)
 setInterval(() => { showPanel(room); showLeaders(room) }, 500)
 
