@@ -57,3 +57,23 @@ describe('history', () => {
     }
   })
 })
+
+describe('replication', () => {
+  it('gap: a client that missed one frame notices with the next, applies nothing of it, and is mended by a resync', () => {
+    const local = createLocalRoom(room), client = local.join()
+    local.turn()
+    const { seq } = client.replication.position
+    client.isCut = true
+    local.turn()
+    client.isCut = false
+    const before = [...seenX(client)]
+    local.turn()
+    expect(client.asksResync).toBe(true)
+    expect(client.replication.position.seq).toBe(seq)
+    expect([...seenX(client)]).toEqual(before)
+    local.resync(client)
+    local.turn()
+    expectEqual(local, client)
+    expect(client.replication.state).toBe('live')
+  })
+})
