@@ -9,7 +9,7 @@ import type { TableLayout } from '../src/memory/room-layout.js'
 import { dropRow, generationOfRef, isAlive, nextRow, packRef, rowOfRef, takeRow, type Rows } from '../src/memory/rows.js'
 import type { Column } from '../src/schema/index.js'
 import type { Session } from '../src/room/types.js'
-import { createColumn, numberColumn, type NumberArray } from './columns.js'
+import { createColumn, numberColumn, type IsCurrent, type NumberArray } from './columns.js'
 import { createGrid, type Grid } from './grid.js'
 import { createRowViews } from './row-views.js'
 
@@ -44,9 +44,6 @@ interface Inside {
   readonly owner: NumberArray | undefined
   readonly grid: Grid | undefined
 }
-
-/** What a ref column needs to know of the tables it may point into. */
-export type IsCurrent = (table: string, ref: number) => boolean
 
 export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent): AuthorTable {
   const { layout } = rows

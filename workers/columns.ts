@@ -4,10 +4,12 @@ import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import { generationOfRef, packRef, rowOfRef } from '../src/memory/rows.js'
 import type { Column } from '../src/schema/index.js'
-import type { IsCurrent } from './author-table.js'
 
 export type NumberArray =
   Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array
+
+/** Tells whether the row that a ref was made for still lives. */
+export type IsCurrent = (table: string, ref: number) => boolean
 
 /** The typed array behind a column that is one. */
 export const numberColumn = (column: unknown): NumberArray => column as NumberArray

@@ -1,10 +1,10 @@
 /**
- * A connection as the main thread holds it: plain data, one per WebSocket. session.ts drives it by what the client sends, outbox.ts by what
- * its room sends. Main thread.
+ * A connection and its room as the main thread holds them: plain data that names each other. session.ts drives a client by what it sends,
+ * outbox.ts by what its room sends, rooms.ts opens rooms and forgets them. Main thread.
  */
 import type { CatalogEntry } from '../memory/crossing.js'
-import type { RoomEntry } from './rooms.js'
 import type { Socket } from './sockets.js'
+import type { WorkerLink } from './worker-link.js'
 
 /**
  * `new`: no Join yet · `joining`: asked for, no snapshot yet · `live`: gets every frame · `catching`: chunks of a snapshot are still being
@@ -47,6 +47,30 @@ export interface Client {
   /** Token bucket of inputs: what is left, and when it was filled. */
   budget: number
   budgetMs: number
+}
+
+/** A room of this instance, from the first join that names it to the release of its block. */
+export interface RoomEntry {
+  readonly id: string
+  readonly key: number
+  readonly type: CatalogEntry
+  readonly epoch: number
+  state: 'opening' | 'open' | 'closed'
+  link: WorkerLink
+  /** Workers to try when this one has no space. */
+  places: number[]
+  /** Address of the room's block, once it is open. */
+  base: number
+  lastSeq: number
+  tick: number
+  parentEpoch: number
+  forkSeq: number
+  /** Joins that wait for the room to open. */
+  readonly pending: Client[]
+  readonly clients: Map<number, Client>
+  /** Clients that get every frame, by slot. */
+  readonly bySlot: Map<number, Client>
+  readonly openOptions: Uint8Array
 }
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({

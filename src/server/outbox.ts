@@ -11,8 +11,7 @@ import { readNacks, readReceivers, readRecordHead, readRoutes, readSections, rec
 import { roomStream, sessionStream } from '../wire/section.js'
 import { writeNotice, writeOwn, writeOwnInto, writeResynced, writeWelcome, type NackMessage } from '../wire/server-messages.js'
 import { broadcastSection, type Traffic } from './broadcast.js'
-import type { Client } from './client.js'
-import type { RoomEntry } from './rooms.js'
+import type { Client, RoomEntry } from './client.js'
 import { tell, wakeWorker, type SnapshotPost, type WorkerLink } from './worker-link.js'
 
 export interface Outbox {

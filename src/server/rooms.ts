@@ -4,32 +4,9 @@
  */
 import type { CatalogEntry } from '../memory/crossing.js'
 import { toWorker } from '../memory/crossing.js'
-import type { Client } from './client.js'
+import type { RoomEntry } from './client.js'
 import { placesFor } from './placement.js'
 import { tell, type WorkerLink } from './worker-link.js'
-
-export interface RoomEntry {
-  readonly id: string
-  readonly key: number
-  readonly type: CatalogEntry
-  readonly epoch: number
-  state: 'opening' | 'open' | 'closed'
-  link: WorkerLink
-  /** Workers to try when this one has no space. */
-  places: number[]
-  /** Address of the room's block, once it is open. */
-  base: number
-  lastSeq: number
-  tick: number
-  parentEpoch: number
-  forkSeq: number
-  /** Joins that wait for the room to open. */
-  readonly pending: Client[]
-  readonly clients: Map<number, Client>
-  /** Clients that get every frame, by slot. */
-  readonly bySlot: Map<number, Client>
-  readonly openOptions: Uint8Array
-}
 
 export interface Rooms {
   readonly byKey: Map<number, RoomEntry>
