@@ -14,13 +14,13 @@ import { createLineLimit } from './server/logging.js'
 import { createMetrics, type Metrics } from './server/metrics.js'
 import { askAgain, deliverRecord, deliverSnapshot, dismiss, resumeClient, type Outbox } from './server/outbox.js'
 import { createPool, type Pool } from './server/pool.js'
-import { createRooms, forgetRoom, openElsewhere, type Rooms } from './server/rooms.js'
-import { closeConnection, findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
+import { createRooms, detachClient, forgetRoom, leaveRoom, openElsewhere, type Rooms } from './server/rooms.js'
+import { findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
 import type { HttpAnswer, HttpRequest, SocketHandlers, SocketServer } from './server/sockets.js'
 import { originRule } from './server/origins.js'
 import { createHttp } from './server/http.js'
 import { listenSockets } from './server/uws.js'
-import { createWorkerLink, drainLink, tell, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
+import { createWorkerLink, drainLink, tellSurely, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
 
 export interface EngineOptions {
   readonly config: Config
@@ -95,7 +95,7 @@ function engineOf(parts: Parts, pool: Pool, server: SocketServer, catalogs: Cata
 }
 
 async function stopWorkers({ links }: Parts, pool: Pool): Promise<void> {
-  for (const link of links) tell(link, toWorker.stop, [0])
+  for (const link of links) tellSurely(link, toWorker.stop, [0])
   await pool.closed()
 }
 
@@ -108,7 +108,6 @@ function createParts(options: EngineOptions): Parts {
   const lines = createLineLimit()
   const outbox: Outbox = {
     backlogBytes: config.backlogBytes, traffic: createTraffic(),
-    onGone: (client) => forgetClient(client),
     onResync: (kind) => metrics.resyncs.inc({ kind }),
   }
   const sessions: Sessions = {
@@ -129,15 +128,6 @@ function createParts(options: EngineOptions): Parts {
 function createEpochs(): () => number {
   let last = 0
   return () => (last = Math.max(last + 1, wallMs())) * 1024
-}
-
-function forgetClient(client: Client): void {
-  const { room } = client
-  if (room === undefined) return
-  room.clients.delete(client.connection)
-  if (room.bySlot.get(client.slot) === client) room.bySlot.delete(client.slot)
-  const waiting = room.pending.indexOf(client)
-  if (waiting >= 0) room.pending.splice(waiting, 1)
 }
 
 /** What workers say of their room modules when they start: all must be told before anybody may join. */
@@ -199,7 +189,7 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
       const client = room.clients.get(connection)
       if (client === undefined) return
       if (code !== 'room-closed') return dismiss(outbox, client, code)
-      forgetClient(client)
+      detachClient(client)
       if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
       findRoom(sessions, client, client.request!)
     }),
@@ -210,7 +200,7 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
     closed: (_, key, code) => withRoom(key, (room) => {
       for (const client of [...room.clients.values()]) {
         if (client.state !== 'joining') { dismiss(outbox, client, code); continue }
-        forgetClient(client)
+        detachClient(client)
         if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
         findRoom(sessions, client, client.request!)
       }
@@ -242,9 +232,8 @@ function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promi
     closed: (socket) => {
       const client = socket.data as Client
       metrics.connections.dec()
-      closeConnection(client, 1)
+      leaveRoom(client, 1)
       client.state = 'gone'
-      forgetClient(client)
     },
   }
   const http = createHttp({

@@ -21,31 +21,26 @@ export interface InboxHandlers {
   nack(roomKey: number, slot: number, connection: number, number: number, code: string): void
 }
 
-/** Empties the ring; returns true if anything came. */
-export function drainInbox(ring: RingReader, handlers: InboxHandlers): boolean {
-  let came = false
-  for (let at = read(ring); at !== 0; at = read(ring)) {
-    moveRecord(ring, at, handlers)
-    release(ring)
-    came = true
-  }
-  return came
+/** Empties the ring, up to a leave that finds its room's journal full: that room has to take a turn first. */
+export function drainInbox(ring: RingReader, handlers: InboxHandlers): void {
+  for (let at = read(ring); at !== 0 && moveRecord(ring, at, handlers); at = read(ring)) release(ring)
 }
 
-function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): void {
+/** False if the record has to stay where it is. */
+function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): boolean {
   const { u32 } = ring.views
   const key = u32[at >>> 2]
-  switch (ring.kind) {
-    case toWorker.open: return handlers.open(at, ring.bytes)
-    case toWorker.release: return handlers.release(key)
-    case toWorker.stop: return handlers.stop()
-  }
   const room = handlers.roomOf(key)
-  if (ring.kind === toWorker.join) moveJoin(ring, at, key, room, handlers)
-  else if (room === undefined) return
-  else if (ring.kind === toWorker.input) moveInput(ring, at, key, room, handlers)
-  else if (ring.kind === toWorker.resync) askResync(ring, at, room)
-  else if (!appendEntry(room.journal, ring.kind, at, ring.bytes, true)) throw new Error('inbox: no space for control entries in a journal')
+  switch (ring.kind) {
+    case toWorker.open: handlers.open(at, ring.bytes); break
+    case toWorker.release: handlers.release(key); break
+    case toWorker.stop: handlers.stop(); break
+    case toWorker.join: moveJoin(ring, at, key, room, handlers); break
+    case toWorker.input: if (room !== undefined) moveInput(ring, at, key, room, handlers); break
+    case toWorker.resync: if (room !== undefined) askResync(ring, at, room); break
+    case toWorker.leave: return room === undefined || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
+  }
+  return true
 }
 
 function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): void {

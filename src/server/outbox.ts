@@ -12,13 +12,12 @@ import { roomStream, sessionStream } from '../wire/section.js'
 import { writeNotice, writeOwn, writeOwnInto, writeResynced, writeWelcome, type NackMessage } from '../wire/server-messages.js'
 import { broadcastSection, type Traffic } from './broadcast.js'
 import type { Client, RoomEntry } from './client.js'
+import { leaveRoom } from './rooms.js'
 import { tell, wakeWorker, type SnapshotPost, type WorkerLink } from './worker-link.js'
 
 export interface Outbox {
   readonly backlogBytes: number
   readonly traffic: Traffic
-  /** A client is no longer in its room. */
-  onGone(client: Client): void
   onResync(kind: 'sections' | 'snapshot'): void
 }
 
@@ -134,7 +133,7 @@ export function dismiss(outbox: Outbox, client: Client, code: string, text = '')
   client.state = 'gone'
   send(outbox, client, writeNotice(code, text === '' ? errorEntry(code).text : text))
   client.socket.end(errorEntry(code).close ?? 4420, code)
-  outbox.onGone(client)
+  leaveRoom(client, code === 'left' ? 0 : 1)
 }
 
 /** Takes a snapshot, or missed sections, out of the room's area, and begins to hand it to those it is for. */

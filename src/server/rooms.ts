@@ -4,9 +4,9 @@
  */
 import type { CatalogEntry } from '../memory/crossing.js'
 import { toWorker } from '../memory/crossing.js'
-import type { RoomEntry } from './client.js'
+import type { Client, RoomEntry } from './client.js'
 import { placesFor } from './placement.js'
-import { tell, type WorkerLink } from './worker-link.js'
+import { tell, tellSurely, type WorkerLink } from './worker-link.js'
 
 export interface Rooms {
   readonly byKey: Map<number, RoomEntry>
@@ -63,5 +63,23 @@ export function forgetRoom(rooms: Rooms, entry: RoomEntry, released: boolean): v
   entry.link.rooms--
   rooms.byKey.delete(entry.key)
   if (rooms.byId.get(entry.id) === entry) rooms.byId.delete(entry.id)
-  if (released) tell(entry.link, toWorker.release, [entry.key])
+  if (released) tellSurely(entry.link, toWorker.release, [entry.key])
+}
+
+/** Takes a client out of its room's maps; the room's worker is not told. */
+export function detachClient(client: Client): RoomEntry | undefined {
+  const { room } = client
+  if (room === undefined) return undefined
+  client.room = undefined
+  room.clients.delete(client.connection)
+  if (room.bySlot.get(client.slot) === client) room.bySlot.delete(client.slot)
+  const waiting = room.pending.indexOf(client)
+  if (waiting >= 0) room.pending.splice(waiting, 1)
+  return room
+}
+
+/** The stay is over, whoever ended it: a worker that has ended the session itself finds nobody of that connection. `why`: 0 left, 1 dropped. */
+export function leaveRoom(client: Client, why: number): void {
+  const room = detachClient(client)
+  if (room !== undefined && room.state !== 'closed') tellSurely(room.link, toWorker.leave, [room.key, client.connection, why])
 }

@@ -56,7 +56,7 @@ export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): 
     case 'join': return join(sessions, client, message)
     case 'input': return input(sessions, client, message)
     case 'resync': return resync(client, message)
-    case 'leave': return leave(sessions, client)
+    case 'leave': return dismiss(sessions.outbox, client, 'left')
     case 'ping': return pong(client, message.sent)
     case 'ready': case 'skip': return
   }
@@ -156,15 +156,4 @@ function resync(client: Client, message: Of<'resync'>): void {
   client.epoch = message.epoch
   client.seq = message.seq
   askResync(client)
-}
-
-function leave(sessions: Sessions, client: Client): void {
-  closeConnection(client, 0)
-  dismiss(sessions.outbox, client, 'left')
-}
-
-/** The stay is over for the room; `why`: 0 left, 1 dropped. */
-export function closeConnection(client: Client, why: number): void {
-  const { room } = client
-  if (room !== undefined && client.state !== 'new' && client.state !== 'gone') tell(room.link, toWorker.leave, [room.key, client.connection, why])
 }

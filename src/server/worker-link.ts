@@ -33,12 +33,14 @@ export interface WorkerLink {
   rooms: number
   /** False once the worker died too often. */
   usable: boolean
+  /** What found the ring full and must not be lost: told again as soon as the worker has read. */
+  owed: { readonly kind: number; readonly words: readonly number[] }[]
 }
 
 export function createWorkerLink(worker: number, arenaBytes: number): WorkerLink {
   const arena = createArena(arenaBytes, worker)
   return {
-    worker, arena, rooms: 0, usable: true,
+    worker, arena, rooms: 0, usable: true, owed: [],
     input: createRingWriter(arena, atInputRing, inputRingBytes),
     output: createRingReader(arena, atOutputRing, outputRingBytes),
   }
@@ -51,11 +53,21 @@ export function tell(link: WorkerLink, kind: number, words: readonly number[], b
   return true
 }
 
+/** The same for what must arrive: a leave, a release. Nothing overtakes what is owed. */
+export function tellSurely(link: WorkerLink, kind: number, words: readonly number[]): void {
+  if (link.owed.length > 0 || !tell(link, kind, words)) link.owed.push({ kind, words })
+}
+
+function payOwed(link: WorkerLink): void {
+  while (link.owed.length > 0 && tell(link, link.owed[0].kind, link.owed[0].words)) link.owed.shift()
+}
+
 export const wakeWorker = (link: WorkerLink): void => wake(link.arena, atWake)
 
 /** Hands on all that the worker has published. */
 export function drainLink(link: WorkerLink, handlers: LinkHandlers): void {
   disarmDoorbell(link.arena)
+  payOwed(link)
   for (let at = read(link.output); at !== 0; at = read(link.output)) {
     handOn(link, at, handlers)
     release(link.output)

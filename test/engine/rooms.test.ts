@@ -2,6 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { connect, type ClientRoom } from 'kasagi-engine/client'
 import { bool, choice, defineSchema, f32, ref, table, text, u16, u32, u8 } from 'kasagi-engine/schema'
+import { WebSocket } from 'ws'
+import { fullTablesOf, publicTablesOf } from '../../src/schema/tables-of.js'
+import { writeJoin } from '../../src/wire/client-messages.js'
+import { packToBytes } from '../../src/wire/fields.js'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
 
 const schemaText = `
@@ -152,6 +156,17 @@ describe('rooms', () => {
     const again = await connect(server.url).join(club, { name: ann.id.slice('club:'.length), join: { name: 'ann' } })
     expect(again.tables.guests.get('ann')?.drinks).toBe(0)
     await leave([again])
+  })
+
+  it('rooms: a client that is sent away leaves no session behind', async () => {
+    await until(async () => await server.metric('kasagi_rooms') === 0, 'all rooms are closed')
+    const [ann] = await party('ann'), name = ann.id.slice('club:'.length)
+    const socket = new WebSocket(server.url), tables = publicTablesOf(fullTablesOf(club, []))
+    socket.on('open', () => socket.send(writeJoin({ schema: 'club', schemaHash: 0, name, open: 0, join: packToBytes(tables.join, { name: 'rude' }), options: new Uint8Array(0) })))
+    await until(() => ann.tables.guests.get('rude') !== undefined, 'the rude guest is in')
+    socket.send('text is not spoken here')
+    await until(() => ann.tables.guests.get('rude') === undefined, 'the rude guest is out')
+    await leave([ann])
   })
 
   it('rooms: a room that is empty only briefly goes on', async () => {
