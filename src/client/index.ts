@@ -1,4 +1,5 @@
 /** `kasagi-engine/client`: for browsers and for Node. */
-export { connect, type ClientRoom, type Connection, type ConnectOptions, type Stats, type Status, type Where } from './connect.js'
+export { connect } from './connect.js'
+export type { ClientRoom, Connection, ConnectOptions, Stats, Status, Where } from './client-room.js'
 export type { ClientTable, Off } from './tables.js'
 export { KasagiError } from '../base/errors.js'

@@ -39,7 +39,7 @@ export interface TableCallbacks {
 
 export const createCallbacks = (): TableCallbacks => ({ spawned: new Set(), changed: new Set(), despawned: new Set() })
 
-const subscribe = <F>(to: Set<F>, callback: F): Off => {
+export const subscribe = <F>(to: Set<F>, callback: F): Off => {
   to.add(callback)
   return () => { to.delete(callback) }
 }
@@ -59,7 +59,7 @@ export function createClientTable(replica: Replica, callbacks: TableCallbacks, c
   }
   const columnOf = (field: string): ReplicaColumn => {
     const column = replica.columns.find((entry) => entry.field.name === field)
-    if (column === undefined || !ArrayBuffer.isView(column.values)) throw new TypeError(`${replica.table.name}: ${field} is no number`)
+    if (column === undefined || readThroughGet.has(column.field.kind)) throw new TypeError(`${replica.table.name}: ${field} is no number`)
     return column
   }
   const members = {
@@ -82,10 +82,12 @@ export function createClientTable(replica: Replica, callbacks: TableCallbacks, c
   return members
 }
 
+const readThroughGet: ReadonlySet<string> = new Set(['bool', 'choice', 'text', 'ref'])
+
 /** Numbers are the typed array itself; all else reads through `get`. */
 function publicColumn(column: ReplicaColumn, context: TableContext): NumberArray | Pick<Column<unknown>, 'get'> {
   const { kind } = column.field
-  return ['bool', 'choice', 'text', 'ref'].includes(kind) ? { get: (row: number) => readValue(column, row, context) } : column.values as NumberArray
+  return readThroughGet.has(kind) ? { get: (row: number) => readValue(column, row, context) } : column.values as NumberArray
 }
 
 /** One value as authors see it. */

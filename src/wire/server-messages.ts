@@ -9,6 +9,7 @@ import { Resynced } from '../../schema/generated/kasagi/wire/resynced.js'
 import { ServerBody } from '../../schema/generated/kasagi/wire/server-body.js'
 import { ServerMessage as ServerMessageTable } from '../../schema/generated/kasagi/wire/server-message.js'
 import { Welcome } from '../../schema/generated/kasagi/wire/welcome.js'
+import { scalar, string, struct, verify, type TableRule } from './verifier.js'
 
 export interface NackMessage { readonly number: number; readonly code: string; readonly text: string }
 export interface PositionFields { readonly epoch: number; readonly seq: number }
@@ -36,7 +37,24 @@ export type ServerMessage =
   | { readonly kind: 'resynced'; readonly resynced: ResyncedMessage }
   | { readonly kind: 'pong'; readonly pong: PongMessage }
 
+// A server's texts are as long as it likes: only the message bounds them.
+const text = string(Infinity), requiredText = string(Infinity, true)
+const position = struct(16, true), u32 = scalar(4), f32 = scalar(4), f64 = scalar(8)
+// In order of the fields in schema/server.fbs, and of the union ServerBody.
+const welcomeRule: TableRule = {
+  fields: [position, u32, u32, u32, u32, u32, f32, f32, requiredText, requiredText, u32, u32, u32, text, text, u32],
+}
+const nackRule: TableRule = { fields: [u32, requiredText, text] }
+const ownRule: TableRule = { fields: [position, u32, u32, u32, u32, u32, { kind: 'tables', rule: nackRule }] }
+const members = [
+  undefined, welcomeRule, ownRule, { fields: [requiredText, text] }, { fields: [scalar(1), position] }, { fields: [f64, f64, f32] },
+]
+const rule: TableRule = { fields: [scalar(1), { kind: 'union', members, required: true }] }
 const identifier = 'KSRV'
+
+/** True if `bytes` is a server's message that can be read safely. */
+export const verifyServerMessage = (bytes: Uint8Array): boolean => verify(bytes, identifier, rule)
+
 const low32 = 0x1_0000_0000
 const high = (value: number): number => Math.floor(value / low32)
 const wide = (low: number, top: number): number => low + top * low32
@@ -156,11 +174,10 @@ export function writePong({ sent, serverMs, tickMs }: PongMessage): Uint8Array {
 const positionOf = (at: Position): PositionFields =>
   ({ epoch: wide(at.epochLow(), at.epochHigh()), seq: wide(at.seqLow(), at.seqHigh()) })
 
-/** Reads a server's message; undefined if it is none (a section, say). For clients, which trust their server to write valid FlatBuffers. */
+/** Reads a server's message; undefined if it is none: a section, say, or broken. Clients do not trust blindly either. */
 export function readServerMessage(bytes: Uint8Array): ServerMessage | undefined {
-  const buffer = new ByteBuffer(bytes)
-  if (!ServerMessageTable.bufferHasIdentifier(buffer)) return undefined
-  const message = ServerMessageTable.getRootAsServerMessage(buffer)
+  if (!verifyServerMessage(bytes)) return undefined
+  const message = ServerMessageTable.getRootAsServerMessage(new ByteBuffer(bytes))
   switch (message.bodyType()) {
     case ServerBody.Welcome: return { kind: 'welcome', welcome: readWelcome(message.body(new Welcome()) as Welcome) }
     case ServerBody.Own: return { kind: 'own', own: readOwn(message.body(new Own()) as Own) }

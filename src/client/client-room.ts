@@ -1,0 +1,56 @@
+/** What a client author holds and gives: types only. */
+import type { Schema, Values } from '../schema/fields.js'
+import type { ClientTables, Off } from './tables.js'
+
+export interface Where<S extends Schema> {
+  /** Joins `type:name`; without it, any open room of this type. */
+  name?: string
+  open?: 'if-absent' | 'never' | 'always'
+  /** Used if the room is opened by this join. */
+  options?: Partial<Values<S['options']>>
+  join?: Partial<Values<S['join']>>
+}
+
+export interface ConnectOptions {
+  /** Compares the room's state hashes; for development. A difference is counted, told on the console, and mended by a snapshot. */
+  verify?: boolean
+  /** How long a join may take, in ms. Default 10,000. */
+  joinMs?: number
+}
+
+export type Status = 'live' | 'resuming' | 'closed'
+
+export interface Stats {
+  pingMs: number
+  tickMs: number
+  bytesIn: number
+  frames: number
+  sections: number
+  resyncs: number
+  hashMismatches: number
+  missedEvents: number
+}
+
+export interface ClientRoom<S extends Schema> {
+  readonly id: string
+  readonly sessionId: string
+  readonly status: Status
+  readonly position: { readonly epoch: number; readonly seq: number }
+  readonly tick: number
+  readonly stats: Readonly<Stats>
+  readonly globals: Readonly<Values<S['globals']>>
+  readonly tables: ClientTables<S['tables']>
+  /** Fire and forget; returns the input's number. Throws KasagiError `bad-input` if the data do not fit the schema. */
+  send<I extends keyof S['inputs'] & string>(input: I, data: Values<NonNullable<S['inputs']>[I]>): number
+  /** Resolves when the input was applied; rejects with a KasagiError whose `code` says why not. */
+  ask<I extends keyof S['inputs'] & string>(input: I, data: Values<NonNullable<S['inputs']>[I]>): Promise<void>
+  on<E extends keyof S['events'] & string>(event: E, callback: (data: Values<NonNullable<S['events']>[E]>) => void): Off
+  /** After each frame, when all of it is applied and its rows and events were told. */
+  onFlush(callback: () => void): Off
+  onStatus(callback: (status: Status, code?: string) => void): Off
+  leave(): Promise<void>
+}
+
+export interface Connection {
+  join<S extends Schema>(schema: S, where?: Where<S>): Promise<ClientRoom<S>>
+}

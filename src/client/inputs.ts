@@ -1,0 +1,74 @@
+/**
+ * A session's inputs on their way: numbered without holes, kept until a durable number covers them, answered in `ask`. Browser and Node; knows
+ * nothing of sockets.
+ *
+ * Invariant: `held` is ascending and without holes, and ends at `next` - 1.
+ */
+import { KasagiError } from '../base/errors.js'
+import { heldInputsMax } from '../base/limits.js'
+import type { MessageTable } from '../schema/field-tables.js'
+import { writeInput, writeSkip } from '../wire/client-messages.js'
+import { packToBytes } from '../wire/fields.js'
+import type { OwnMessage } from '../wire/server-messages.js'
+
+/** `seq`: of the frame that answered it; it is durable once the room is durable up to there. */
+interface HeldInput { readonly number: number; readonly bytes: Uint8Array; seq: number | undefined }
+
+export interface Inputs {
+  readonly tables: readonly MessageTable[]
+  /** The number of the next input. */
+  next: number
+  /** Inputs that are not durable yet, oldest first. */
+  held: HeldInput[]
+  readonly asked: Map<number, { resolve(): void; reject(error: Error): void }>
+  send(bytes: Uint8Array): void
+}
+
+export const createInputs = (tables: readonly MessageTable[], lastInput: number, send: (bytes: Uint8Array) => void): Inputs =>
+  ({ tables, next: lastInput + 1, held: [], asked: new Map(), send })
+
+/** Sends an input and returns its number. Throws KasagiError `unknown-input` or `bad-input`, and then no number is used. */
+export function sendInput(inputs: Inputs, name: string, data: Readonly<Record<string, unknown>>): number {
+  const { tables, held } = inputs
+  const input = tables.findIndex((table) => table.name === name)
+  if (input < 0) throw new KasagiError('unknown-input', `${name}; inputs: ${tables.map((table) => table.name).join(', ')}`)
+  const packed = packToBytes(tables[input].fields, data)
+  const number = inputs.next++
+  const bytes = writeInput(number, input, packed)
+  held.push({ number, bytes, seq: undefined })
+  if (held.length > heldInputsMax) held.shift()
+  inputs.send(bytes)
+  return number
+}
+
+/** The same, as a promise of the answer. */
+export const askInput = (inputs: Inputs, name: string, data: Readonly<Record<string, unknown>>): Promise<void> =>
+  new Promise((resolve, reject) => { inputs.asked.set(sendInput(inputs, name, data), { resolve, reject }) })
+
+/** Takes the server's answers: what is refused, what is applied, what is durable, and what it wants again. */
+export function answerInputs(inputs: Inputs, { seq, durableSeq, lastInput, wanted, nacks = [] }: OwnMessage): void {
+  for (const { number, code, text } of nacks) settle(inputs, number, new KasagiError(code, text))
+  for (const number of inputs.asked.keys()) if (number <= lastInput) settle(inputs, number, undefined)
+  for (const input of inputs.held) if (input.number <= lastInput) input.seq ??= seq
+  inputs.held = inputs.held.filter((input) => input.seq === undefined || input.seq > durableSeq)
+  if (wanted !== 0) sendAgain(inputs, wanted)
+}
+
+/** Sends from `wanted` on; says so first where inputs from there on are held no longer. */
+function sendAgain({ held, next, send }: Inputs, wanted: number): void {
+  const first = held[0]?.number ?? next
+  if (wanted < first) send(writeSkip(first))
+  for (const { number, bytes } of held) if (number >= wanted) send(bytes)
+}
+
+/** The stay is over: whoever still waits hears why. */
+export function refuseAsked(inputs: Inputs, error: Error): void {
+  for (const number of inputs.asked.keys()) settle(inputs, number, error)
+}
+
+function settle({ asked }: Inputs, number: number, error: Error | undefined): void {
+  const waiting = asked.get(number)
+  asked.delete(number)
+  if (error === undefined) waiting?.resolve()
+  else waiting?.reject(error)
+}
