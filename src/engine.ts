@@ -5,8 +5,8 @@
 import type { Config } from './config.js'
 import { wallMs } from './base/clock.js'
 import { KasagiError } from './base/errors.js'
-import { freeBytes, openBlocks } from './memory/arena.js'
-import { toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
+import { freeBytes, openBlocks, readMark } from './memory/arena.js'
+import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
 import { createTraffic } from './server/broadcast.js'
 import type { Client, RoomEntry } from './server/client.js'
 import type { Logger } from './server/logging.js'
@@ -63,7 +63,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onBroken: (text) => catalogs.broken(text),
     onDeath: (worker, reason) => {
       parts.metrics.workerDeaths.inc({ reason })
-      options.log.error({ worker, reason }, `worker ${worker} died (${reason}); its successor takes over`)
+      options.log.error({ worker, reason }, `worker ${worker} died (${reason})${markedCode(parts, worker)}; its successor takes over`)
       askAgain(parts.links[worker], parts.rooms.byKey.values())
     },
     onGivenUp: (worker) => giveUp(parts, worker),
@@ -207,6 +207,13 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
       forgetRoom(rooms, room, true)
     }),
   }
+}
+
+/** Whose code the dead thread was running, if any. */
+function markedCode({ links, rooms }: Parts, worker: number): string {
+  const { handler, roomKey, journalNumber } = readMark(links[worker].arena)
+  if (handler === 0) return ''
+  return ` in ${handlers[handler]} of ${rooms.byKey.get(roomKey)?.id ?? 'a room'}${journalNumber === 0 ? '' : `, journal entry ${journalNumber}`}`
 }
 
 /** A worker that died too often: its rooms are closed, the engine stays up. */

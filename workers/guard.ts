@@ -3,18 +3,13 @@
  * Worker thread. Nothing that a handler does reaches another room.
  */
 import { mark } from '../src/memory/arena.js'
+import { handlers, type HandlerName } from '../src/memory/crossing.js'
 import type { ActiveRoom } from './active-room.js'
 
 /** What `room.reject` throws: an answer, not a mistake. */
 export class Rejection extends Error {
   constructor(readonly code: string, readonly text: string) { super(code) }
 }
-
-/** Handlers by number, as they stand in the arena's mark. */
-export const handlers = [
-  'none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onDrop', 'onResume', 'onLeave', 'onInput', 'onTimer', 'onTask', 'derive', 'migrate',
-] as const
-export type HandlerName = (typeof handlers)[number]
 
 export type Reporter = (room: ActiveRoom, handler: string, error: unknown) => void
 

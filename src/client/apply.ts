@@ -4,7 +4,9 @@
  */
 import { generationField, idField } from '../schema/field-tables.js'
 import { alignedVector, scalar, struct, structVector, verify, type TableRule } from '../wire/verifier.js'
-import { decodeRow, despawnRow, hashColumn, hashIds, nameRow, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn } from './table.js'
+import {
+  decodeRow, despawnRow, hashColumn, hashIds, nameRow, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn,
+} from './table.js'
 
 export class BadSection extends Error {}
 
@@ -23,7 +25,9 @@ export interface SectionView {
 }
 
 const rule: TableRule = {
-  fields: [struct(32, true), alignedVector, structVector(12), structVector(20), structVector(12), structVector(12), structVector(8), scalar(4)],
+  fields: [
+    struct(32, true), alignedVector, structVector(12), structVector(20), structVector(12), structVector(12), structVector(8), scalar(4),
+  ],
 }
 const vectorCount = 6
 const dataVector = 0, rangeVector = 1, rowSetVector = 2, columnVector = 3, eventVector = 4, hashVector = 5
@@ -129,7 +133,9 @@ function readRows(section: SectionView, at: number, capacity: number): Uint32Arr
   if (form === 0) while (found < count) rows[found++] = next++
   else if (form === 1) {
     for (let byte = 0; byte < bytes; byte++) {
-      for (let bits = u8[from + byte]; bits !== 0 && found < count; bits &= bits - 1) rows[found++] = first + byte * 8 + 31 - Math.clz32(bits & -bits)
+      for (let bits = u8[from + byte]; bits !== 0 && found < count; bits &= bits - 1) {
+        rows[found++] = first + byte * 8 + 31 - Math.clz32(bits & -bits)
+      }
     }
   } else {
     for (let byte = from; byte < from + bytes && found < count;) {
@@ -150,7 +156,9 @@ function dataAt(section: SectionView, offset: number, bytes: number): number {
   return section.vectors[dataVector] + offset
 }
 
-function applyColumn(section: SectionView, replica: Replica, field: number, rows: Uint32Array, offset: number, bytes: number, time: ApplyTime): void {
+function applyColumn(
+  section: SectionView, replica: Replica, field: number, rows: Uint32Array, offset: number, bytes: number, time: ApplyTime,
+): void {
   const from = dataAt(section, offset, bytes)
   if (field === idField) return applyTexts(section, rows, from, bytes, (row, text) => nameRow(replica, row, text))
   if (field === generationField) {

@@ -1,6 +1,6 @@
 /**
- * A session's inputs on their way: numbered without holes, kept until a durable number covers them, answered in `ask`. Browser and Node; knows
- * nothing of sockets.
+ * A session's inputs on their way: numbered without holes, kept until a durable number covers them, answered in `ask`. Browser and Node;
+ * knows nothing of sockets.
  *
  * Invariant: `held` is ascending and without holes, and ends at `next` - 1.
  */

@@ -47,6 +47,7 @@ export function attachArena(memory: WebAssembly.Memory): Arena {
 /** Takes the arena over for a new thread: what an earlier one would still write is void from here on. Worker thread, once. */
 export function takeGeneration(arena: Arena): number {
   Atomics.store(arena.i32, atArmed >>> 2, 0)
+  mark(arena, 0, 0, 0)
   return Atomics.add(arena.i32, atGeneration >>> 2, 1) + 1
 }
 
@@ -76,7 +77,6 @@ export const readMark = ({ u32 }: Views): { roomKey: number; handler: number; jo
 
 /** Counts a turn of the worker's loop. */
 export const countTurn = ({ u32 }: Views): void => { u32[atTurns >>> 2]++ }
-export const turnsOf = ({ u32 }: Views): number => u32[atTurns >>> 2]
 
 export interface Block { readonly entry: number; readonly roomKey: number; readonly address: number; readonly bytes: number }
 

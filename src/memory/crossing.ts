@@ -35,6 +35,10 @@ export const openedWords = 2, failedWords = 1, recordWords = 3, snapshotWords = 
 export const snapshotKind = { sections: 0, snapshot: 1 } as const
 export const leaveWhy = ['left', 'dropped', 'ended'] as const
 
+/** Handlers by number, as they stand in the arena's mark while author code runs. */
+export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onLeave', 'onInput', 'onTimer', 'derive'] as const
+export type HandlerName = (typeof handlers)[number]
+
 /** What one of a worker's messages says over its port. */
 export type WorkerMessage =
   | { readonly kind: 'started'; readonly threadId: number }

@@ -21,7 +21,7 @@ export const alignedVector: FieldRule = { kind: 'structs', bytes: 1, align: 8 }
 export const structVector = (bytes: number): FieldRule => ({ kind: 'structs', bytes, align: 4 })
 export const string = (bytesMax: number, required = false): FieldRule => ({ kind: 'string', bytesMax, required })
 
-/** `tables`: how many may still be visited. Tables that hang together by shared offsets count each time, so sharing cannot multiply the work. */
+/** `tables`: how many may still be visited. One that several offsets share counts each time, so sharing cannot multiply the work. */
 interface Checking { readonly view: DataView; readonly end: number; tables: number }
 
 /** A table takes at least its offset and the offset of its vtable; a message holds no more of them than fit. */

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { nextInt, seedPrng } from '../../src/base/prng.js'
 import { applySection, BadSection, differingColumns, openSection, verifySection } from '../../src/client/apply.js'
 import { createReplica, type Replica } from '../../src/client/table.js'
-import { bitmap, cards, changed, despawned, field, gaps, range, section, setHp, spawned, tables, texts, thing, things, type SectionSpec } from './fake-room.js'
+import {
+  bitmap, cards, changed, despawned, field, gaps, range, section, setHp, spawned, tables, texts, thing, things, type SectionSpec,
+} from './fake-room.js'
 
 const time = { nowMs: 0, intervalMs: 50 }
 const seed = Number(process.env.SEED ?? 20_261_124)
@@ -100,7 +102,8 @@ describe('apply', () => {
     expect(refusal(section(one))).toBeUndefined()
     expect(refusal(section({ seq: 1, sets: [{ table: 9, what: spawned, rows: [0] }] }))).toBe('a row set names no table')
     expect(refusal(section({ seq: 1, sets: [{ table: cards, what: spawned, rows: [64] }] }))).toBe('a row set does not hold its rows')
-    expect(refusal(section({ seq: 1, sets: [{ table: things, what: spawned, rows: [255, 256], form: range }] }))).toBe('a row set does not hold its rows')
+    const beyond = { table: things, what: spawned, rows: [255, 256], form: range }
+    expect(refusal(section({ seq: 1, sets: [beyond] }))).toBe('a row set does not hold its rows')
     expect(refusal(section({ seq: 1, ranges: [[9, 0, 0, 64]] }))).toBe('a range names no table')
     expect(refusal(patched(one, 'rowSet', 2, 5))).toBe('a row set does not hold its rows')
     expect(refusal(patched(one, 'rowSet', 2, 1_000_000))).toBe('a row set is larger than its table')
@@ -125,13 +128,16 @@ describe('apply', () => {
     seedPrng(state, seed)
     const replicas = createReplicas()
     const original = new Uint8Array(section({
-      seq: 1, ranges: [[things, 1, 0, 256]], sets: [thing(3, { id: 'a', name: 'name' }), { table: things, what: despawned, rows: [3, 90], form: bitmap }, setHp(3, 9)],
+      seq: 1, ranges: [[things, 1, 0, 256]],
+      sets: [thing(3, { id: 'a', name: 'name' }), { table: things, what: despawned, rows: [3, 90], form: bitmap }, setHp(3, 9)],
       events: [[0, new Uint8Array(4)]], hashes: [[things, field.hp, 1]], missedEvents: 2,
     }))
     let slowestMs = 0, applied = 0
     for (let round = 0; round < 30_000; round++) {
       const bytes = original.slice()
-      for (let n = 1 + nextInt(state, 3); n > 0; n--) bytes[nextInt(state, bytes.length)] = nextInt(state, 4) === 0 ? 255 : nextInt(state, 256)
+      for (let n = 1 + nextInt(state, 3); n > 0; n--) {
+        bytes[nextInt(state, bytes.length)] = nextInt(state, 4) === 0 ? 255 : nextInt(state, 256)
+      }
       const began = performance.now()
       try {
         if (refusal(bytes.buffer, replicas) === undefined && verifySection(bytes)) applied++

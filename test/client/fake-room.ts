@@ -20,7 +20,8 @@ export const schema = defineSchema('fake', {
   globals: { count: u32 },
   tables: {
     things: table({
-      x: quantized(-100, 100, 0.5), hp: u16, name: text(16), kind: choice('one', 'two'), on: bool, next: ref('things'), purse: u32.to('owner'),
+      x: quantized(-100, 100, 0.5), hp: u16, name: text(16), kind: choice('one', 'two'), on: bool, next: ref('things'),
+      purse: u32.to('owner'),
     }, { capacity: 256, ids: true }),
     cards: table({ suit: u8 }, { capacity: 64, to: 'owner' }),
   },
@@ -112,7 +113,9 @@ export function section(spec: SectionSpec): ArrayBuffer {
     RowSet.createRowSet(builder, set.table, set.what, set.form, set.first, set.count, ...set.at)
   })
   const values = sets.flatMap(({ columns }, set) => columns.map((column) => ({ set, ...column })))
-  const columns = vector(values, Section.startColumnsVector, ({ set, number, at }) => ColumnValues.createColumnValues(builder, set, number, ...at))
+  const columns = vector(values, Section.startColumnsVector, ({ set, number, at }) => {
+    ColumnValues.createColumnValues(builder, set, number, ...at)
+  })
   const eventsAt = vector(events, Section.startEventsVector, ({ event, at }) => EventData.createEventData(builder, event, 0, ...at))
   const hashes = vector(spec.hashes ?? [], Section.startHashesVector, (entry) => ColumnHash.createColumnHash(builder, ...entry))
   Section.startSection(builder)
@@ -139,7 +142,8 @@ export const thing = (row: number, { id = '', hp = 0, x = 0, name = '', generati
   ],
 })
 
-export const setHp = (row: number, hp: number): SetSpec => ({ table: things, what: changed, rows: [row], columns: [[field.hp, Uint16Array.of(hp)]] })
+export const setHp = (row: number, hp: number): SetSpec =>
+  ({ table: things, what: changed, rows: [row], columns: [[field.hp, Uint16Array.of(hp)]] })
 export const setCount = (count: number): SetSpec => ({ table: globals, what: changed, rows: [0], columns: [[0, Uint32Array.of(count)]] })
 
 /** The server's word on which row is the session's own. */
@@ -155,7 +159,9 @@ export function ownRow(row: number, generation: number, present = 1): readonly [
 export const snapshot = (seq: number, sets: readonly SetSpec[] = [], count = 0): [room: ArrayBuffer, own: ArrayBuffer] => [
   section({
     seq, ranges: [[globals, 0, 0, 64], [things, 1, 0, 256]],
-    sets: [{ table: globals, what: spawned, rows: [0], columns: [[field.generation, Uint16Array.of(0)], [0, Uint32Array.of(count)]] }, ...sets],
+    sets: [
+      { table: globals, what: spawned, rows: [0], columns: [[field.generation, Uint16Array.of(0)], [0, Uint32Array.of(count)]] }, ...sets,
+    ],
   }),
   section({ seq, stream: ownStream, ranges: [[0, 1, 0, 0]] }),
 ]
@@ -185,7 +191,7 @@ export function createFakeServer(): FakeServer {
       return { send: (bytes) => { said.push(readClientMessage(bytes.slice())!) }, close: () => handlers.closed(1000) }
     },
     say: (...messages) => {
-      for (const message of messages) client!.message(message instanceof ArrayBuffer ? message : message.slice().buffer as ArrayBuffer)
+      for (const message of messages) client!.message(new Uint8Array(message).slice().buffer)
     },
     close: (code) => client!.closed(code),
   }

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest'
 import {
   createReplication, expectFrame, expectSections, expectSnapshot, loseSync, receiveSection, type Replication,
 } from '../../src/client/replication.js'
-import { addressedStream, epoch, field, globals, ownRow, ownStream, section, setCount, snapshot, spawned, tables, thing, things, type SectionSpec } from './fake-room.js'
+import {
+  addressedStream, epoch, field, globals, ownRow, ownStream, section, setCount, snapshot, spawned, tables, thing, things, type SectionSpec,
+} from './fake-room.js'
 
 interface Watched { readonly replication: Replication; readonly calls: string[]; take(spec: SectionSpec): void; count(): number }
 

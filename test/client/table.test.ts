@@ -20,7 +20,8 @@ function createThings() {
   return { view, clock, apply }
 }
 
-const setX = (row: number, wire: number): SetSpec => ({ table: things, what: changed, rows: [row], columns: [[field.x, Uint16Array.of(wire)]] })
+const setX = (row: number, wire: number): SetSpec =>
+  ({ table: things, what: changed, rows: [row], columns: [[field.x, Uint16Array.of(wire)]] })
 const setNext = (row: number, to: number, generation: number): SetSpec =>
   ({ table: things, what: changed, rows: [row], columns: [[field.next, Uint32Array.of(to, generation | 1 << 16)]] })
 

@@ -1,6 +1,7 @@
+import { rmSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { connect, type ClientRoom } from 'kasagi-engine/client'
-import { defineSchema, quantized, table, text, u16, u32 } from 'kasagi-engine/schema'
+import { defineSchema, quantized, table, text, u16, u32, u8 } from 'kasagi-engine/schema'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
 
 /** Every step of the commit order, in its order. */
@@ -92,4 +93,27 @@ describe('a worker that dies', () => {
       })
     }
   }
+})
+
+describe('a worker that its own author ends', () => {
+  it('death: the log names the handler and the room whose code was running, and other clients stay', async () => {
+    const server = await startTestEngine({
+      'shared/mine.ts': "import { defineSchema, u8, u32 } from 'kasagi-engine/schema'\nexport const mine = defineSchema('mine', { globals: { n: u32 }, inputs: { dig: {}, boom: { once: u8 } } })",
+      'rooms/mine.ts': "import { existsSync, writeFileSync } from 'node:fs'\nimport { defineRoom } from 'kasagi-engine'\nimport { mine } from '../shared/mine.js'\n"
+        + "const spent = `${process.env.TMPDIR ?? '/tmp'}/kasagi-mine-${process.pid}`\n"
+        + 'export default defineRoom(mine, { tickHz: 0, onInput: { dig(room) { room.globals.n++ }, boom() { if (existsSync(spent)) return; writeFileSync(spent, \'\'); process.exit(3) } } })',
+    })
+    const mine = defineSchema('mine', { globals: { n: u32 }, inputs: { dig: {}, boom: { once: u8 } } })
+    const [a, b] = await Promise.all([1, 2].map(() => connect(server.url).join(mine, { name: 'deep' })))
+    await a.ask('dig', {})
+    await a.ask('boom', { once: 1 })
+    await b.ask('dig', {})
+    await until(() => a.globals.n === 2, 'both digs are counted')
+    expect([a.status, b.status]).toEqual(['live', 'live'])
+    const { text } = server.lines.find(({ level }) => level === 'error')!
+    expect(text).toMatch(/^worker 0 died \(.*\) in onInput of mine:deep, journal entry \d+; its successor takes over$/)
+    await Promise.all([a.leave(), b.leave()])
+    await server.stop()
+    rmSync(`${process.env.TMPDIR ?? '/tmp'}/kasagi-mine-${process.pid}`, { force: true })
+  })
 })

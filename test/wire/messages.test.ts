@@ -55,7 +55,7 @@ describe('messages', () => {
 
   it('messages: 100,000 mutated frames are read or refused, never thrown at, each within milliseconds', () => {
     const originals = ['join', 'input', 'resync', 'leave', 'ping', 'ready', 'skip'].map((name) => messages[name])
-    let slowestMs = 0, read = 0
+    let slowest = new Uint8Array(0), slowestMs = 0, read = 0
     fc.assert(fc.property(
       fc.constantFrom(...originals), fc.array(fc.record({ at: fc.nat(200), to: fc.constantFrom(0, 1, 4, 127, 128, 255), wide: fc.boolean() }), { minLength: 1, maxLength: 6 }), fc.nat(200),
       (original, changes, cut) => {
@@ -67,10 +67,13 @@ describe('messages', () => {
         }
         const began = performance.now()
         if (readClientMessage(bytes) !== undefined) read++
-        slowestMs = Math.max(slowestMs, performance.now() - began)
+        const tookMs = performance.now() - began
+        if (tookMs > slowestMs) { slowestMs = tookMs; slowest = bytes }
       },
     ), { numRuns: 100_000, seed: Number(process.env.SEED ?? 1) })
     expect(read).toBeGreaterThan(100)
-    expect(slowestMs).toBeLessThan(50)
+    // Whatever took longest is read again: what it costs is its fastest time, not a pause of the machine.
+    const again = Array.from({ length: 5 }, () => { const began = performance.now(); readClientMessage(slowest); return performance.now() - began })
+    expect(Math.min(...again)).toBeLessThan(5)
   })
 })

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { Builder } from 'flatbuffers'
 import { describe, expect, it } from 'vitest'
 import { Own } from '../../schema/generated/kasagi/wire/own.js'
+import { Position } from '../../schema/generated/kasagi/wire/position.js'
 import { ServerBody } from '../../schema/generated/kasagi/wire/server-body.js'
 import { ServerMessage } from '../../schema/generated/kasagi/wire/server-message.js'
 import { nextInt, seedPrng } from '../../src/base/prng.js'
@@ -12,7 +13,9 @@ import { scalar, string, verify, type TableRule } from '../../src/wire/verifier.
 
 const seed = Number(process.env.SEED ?? 20_261_124)
 const folder = 'test/wire/golden'
-const goldens = readdirSync(folder).map((name) => ({ name, bytes: new Uint8Array(Buffer.from(readFileSync(`${folder}/${name}`, 'utf8').trim(), 'hex')) }))
+const bytesOf = (name: string): Uint8Array => new Uint8Array(Buffer.from(readFileSync(`${folder}/${name}`, 'utf8').trim(), 'hex'))
+const goldens = readdirSync(folder).map((name) => ({ name, bytes: bytesOf(name) }))
+const none = new Uint8Array(0)
 const isWhole = (bytes: Uint8Array): boolean => verifyClientMessage(bytes) || verifyServerMessage(bytes)
 
 /** Where the root table, its vtable, and the body's table lie. */
@@ -25,21 +28,26 @@ function placesOf(bytes: Uint8Array) {
   return { view, root, vtable: vtableOf(root), bodySlot, body, bodyVtable: vtableOf(body), slotOf }
 }
 
+type Places = ReturnType<typeof placesOf>
+
 /** True if the message still passes after `change`. */
-function passes(message: Uint8Array, change: (places: ReturnType<typeof placesOf>) => void): boolean {
+function passes(message: Uint8Array, change: (places: Places) => void): boolean {
   const bytes = message.slice()
   expect(isWhole(bytes)).toBe(true)
   change(placesOf(bytes))
   return isWhole(bytes)
 }
 
-const join = writeJoin({ schema: 'arena', schemaHash: 1, name: 'main', open: 0, join: new Uint8Array(5), options: new Uint8Array(0) })
+const join = writeJoin({ schema: 'arena', schemaHash: 1, name: 'main', open: 0, join: new Uint8Array(5), options: none })
 const input = writeInput(1, 2, new Uint8Array([1, 2, 3])), resync = writeResync(1, 2)
 
 describe('verifier', () => {
   it('verifier: every released message passes, whole; the other side\'s never do', () => {
     expect(goldens.length).toBeGreaterThan(12)
-    for (const { name, bytes } of goldens) expect([name, verifyClientMessage(bytes), verifyServerMessage(bytes)]).toEqual([name, bytes[5] === 67, bytes[5] !== 67])
+    for (const { name, bytes } of goldens) {
+      const isClients = bytes[5] === 'C'.charCodeAt(0)
+      expect([name, verifyClientMessage(bytes), verifyServerMessage(bytes)]).toEqual([name, isClients, !isClients])
+    }
   })
 
   it('verifier: a message that was cut anywhere is refused, or says the same as the whole one', () => {
@@ -54,18 +62,23 @@ describe('verifier', () => {
   })
 
   it('verifier: a root that is unaligned, or outside, is refused', () => {
-    for (const root of [2, input.length, 0x7fffffff, 0xffffffff]) expect(passes(input, ({ view }) => view.setUint32(0, root, true)), `root ${root}`).toBe(false)
+    const rootAt = (root: number) => ({ view }: Places): void => view.setUint32(0, root, true)
+    for (const root of [2, input.length, 0x7fffffff, 0xffffffff]) expect(passes(input, rootAt(root)), `root ${root}`).toBe(false)
     expect(passes(input, ({ view, root }) => view.setUint32(0, root + 1, true))).toBe(false)
   })
 
   it('verifier: a vtable that is odd, outside, or longer than the message is refused', () => {
-    for (const offset of [-0x80000000, 0x7fffffff, 1, -1]) expect(passes(input, ({ view, root }) => view.setInt32(root, offset, true)), `${offset}`).toBe(false)
-    for (const bytes of [0, 2, 5, 0x7ffe, 0xfffe]) expect(passes(input, ({ view, vtable }) => view.setUint16(vtable, bytes, true)), `vtable ${bytes}`).toBe(false)
-    for (const bytes of [0, 3, 0x7ffc, 0xfffc]) expect(passes(input, ({ view, vtable }) => view.setUint16(vtable + 2, bytes, true)), `table ${bytes}`).toBe(false)
+    const offsetTo = (offset: number) => ({ view, root }: Places): void => view.setInt32(root, offset, true)
+    const vtableOf = (bytes: number) => ({ view, vtable }: Places): void => view.setUint16(vtable, bytes, true)
+    const tableOf = (bytes: number) => ({ view, vtable }: Places): void => view.setUint16(vtable + 2, bytes, true)
+    for (const offset of [-0x80000000, 0x7fffffff, 1, -1]) expect(passes(input, offsetTo(offset)), `${offset}`).toBe(false)
+    for (const bytes of [0, 2, 5, 0x7ffe, 0xfffe]) expect(passes(input, vtableOf(bytes)), `vtable of ${bytes}`).toBe(false)
+    for (const bytes of [0, 3, 0x7ffc, 0xfffc]) expect(passes(input, tableOf(bytes)), `table of ${bytes}`).toBe(false)
   })
 
   it('verifier: a field that lies over the vtable\'s offset, or behind its table, is refused', () => {
-    for (const offset of [1, 3, 100, 0xfffc]) expect(passes(input, ({ view, bodyVtable }) => view.setUint16(bodyVtable + 4, offset, true)), `${offset}`).toBe(false)
+    const fieldAt = (offset: number) => ({ view, bodyVtable }: Places): void => view.setUint16(bodyVtable + 4, offset, true)
+    for (const offset of [1, 3, 100, 0xfffc]) expect(passes(input, fieldAt(offset)), `${offset}`).toBe(false)
   })
 
   it('verifier: numbers of a table beyond 15 bits are refused, since generated readers take them as negative', () => {
@@ -78,7 +91,7 @@ describe('verifier', () => {
   })
 
   it('verifier: a vector or text that does not lie inside is refused', () => {
-    const length = (value: number) => ({ view, body, slotOf }: ReturnType<typeof placesOf>): void => {
+    const length = (value: number) => ({ view, body, slotOf }: Places): void => {
       const slot = slotOf(body, 2)
       view.setUint32(slot + view.getUint32(slot, true), value, true)
     }
@@ -88,16 +101,17 @@ describe('verifier', () => {
   })
 
   it('verifier: a text without its zero, too long, or no UTF-8 is not read', () => {
-    const schemaAt = ({ view, body, slotOf }: ReturnType<typeof placesOf>): number => { const slot = slotOf(body, 1); return slot + view.getUint32(slot, true) }
+    const schemaAt = ({ view, body, slotOf }: Places): number => slotOf(body, 1) + view.getUint32(slotOf(body, 1), true)
     expect(passes(join, (places) => places.view.setUint8(schemaAt(places) + 4 + 5, 1))).toBe(false)
-    expect(verifyClientMessage(writeJoin({ schema: 'a'.repeat(65), schemaHash: 1, name: undefined, open: 0, join: new Uint8Array(0), options: new Uint8Array(0) }))).toBe(false)
+    expect(verifyClientMessage(writeJoin({ schema: 'a'.repeat(65), schemaHash: 1, name: undefined, open: 0, join: none, options: none }))).toBe(false)
     const bytes = join.slice(), places = placesOf(bytes)
     places.view.setUint8(schemaAt(places) + 4, 0xff)
     expect([verifyClientMessage(bytes), readClientMessage(bytes)]).toEqual([true, undefined])
   })
 
   it('verifier: a union without a type, of an unknown one, or without a body is refused', () => {
-    for (const type of [0, 8, 255]) expect(passes(input, ({ view, root, slotOf }) => view.setUint8(slotOf(root, 0), type)), `type ${type}`).toBe(false)
+    const typeOf = (type: number) => ({ view, root, slotOf }: Places): void => view.setUint8(slotOf(root, 0), type)
+    for (const type of [0, 8, 255]) expect(passes(input, typeOf(type)), `type ${type}`).toBe(false)
     expect(passes(input, ({ view, vtable }) => view.setUint16(vtable + 6, 0, true))).toBe(false)
   })
 
@@ -150,7 +164,9 @@ describe('verifier', () => {
     let read = 0
     for (let round = 0; round < 50_000; round++) {
       const bytes = originals[nextInt(state, originals.length)].bytes.slice()
-      for (let n = 1 + nextInt(state, 3); n > 0; n--) bytes[nextInt(state, bytes.length)] = nextInt(state, 3) === 0 ? 255 : nextInt(state, 256)
+      for (let n = 1 + nextInt(state, 3); n > 0; n--) {
+        bytes[nextInt(state, bytes.length)] = nextInt(state, 3) === 0 ? 255 : nextInt(state, 256)
+      }
       try {
         if (readServerMessage(bytes) !== undefined) read++
       } catch (error) {
@@ -171,6 +187,7 @@ function manyOffsets(count: number): Uint8Array {
   for (let n = 0; n < count; n++) builder.addOffset(nack)
   const nacks = builder.endVector()
   Own.startOwn(builder)
+  Own.addPosition(builder, Position.createPosition(builder, 1, 0, 1, 0))
   Own.addNacks(builder, nacks)
   builder.finish(ServerMessage.createServerMessage(builder, ServerBody.Own, Own.endOwn(builder)), 'KSRV')
   return builder.asUint8Array()
