@@ -8,13 +8,18 @@ export function writeGaps(rows: usize, words: u32, target: usize, bytesMax: u32)
     let bits = load<u64>(rows)
     if (bits == 0) continue
     if (target + 64 + 5 > end && target + <usize>popcnt<u64>(bits) + 5 > end) return 0
-    for (; bits != 0; bits &= bits - 1) {
-      const row = base + <u32>ctz<u64>(bits)
-      let gap = row - next
-      next = row + 1
-      for (; gap >= 128; gap >>= 7) store<u8>(target++, gap | 128)
-      store<u8>(target++, gap)
+    const first = <u32>ctz<u64>(bits)
+    let gap = base + first - next
+    for (; gap >= 128; gap >>= 7) store<u8>(target++, gap | 128)
+    store<u8>(target++, gap)
+    // Within a word every further gap is below 64: one byte, and no question.
+    let before = first
+    for (bits &= bits - 1; bits != 0; bits &= bits - 1, target++) {
+      const bit = <u32>ctz<u64>(bits)
+      store<u8>(target, bit - before - 1)
+      before = bit
     }
+    next = base + before + 1
   }
   return <u32>(target - start)
 }

@@ -3,7 +3,10 @@
 
 const magicBits: i32 = 0x4b000000 // 2^23 as f32
 
-@inline function scaled(at: usize, min: v128, perStep: v128): v128 { return f32x4.mul(f32x4.sub(v128.load(at), min), perStep) }
+// `fromZero` is known when this is inlined: a field that begins at 0 saves the subtraction.
+@inline function scaled(at: usize, min: v128, perStep: v128, fromZero: bool): v128 {
+  return f32x4.mul(fromZero ? v128.load(at) : f32x4.sub(v128.load(at), min), perStep)
+}
 
 // pmax(0, x) is 0 for NaN; pmin(top, x) is x or top.
 @inline function rounded(x: v128, top: v128): v128 {
@@ -11,28 +14,28 @@ const magicBits: i32 = 0x4b000000 // 2^23 as f32
   return i32x4.sub(f32x4.add(clamped, f32x4.splat(8388608)), i32x4.splat(magicBits))
 }
 
-@inline function quantize4(at: usize, min: v128, perStep: v128, top: v128): v128 { return rounded(scaled(at, min, perStep), top) }
+@inline function quantize4(at: usize, min: v128, perStep: v128, top: v128, fromZero: bool): v128 { return rounded(scaled(at, min, perStep, fromZero), top) }
 
-@inline function quantize8(at: usize, min: v128, perStep: v128, top: v128): v128 {
-  return i16x8.narrow_i32x4_u(quantize4(at, min, perStep, top), quantize4(at + 16, min, perStep, top))
+@inline function quantize8(at: usize, min: v128, perStep: v128, top: v128, fromZero: bool): v128 {
+  return i16x8.narrow_i32x4_u(quantize4(at, min, perStep, top, fromZero), quantize4(at + 16, min, perStep, top, fromZero))
 }
 
-@inline function same8(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128): u64 {
-  const quantized = i8x16.narrow_i16x8_u(quantize8(live, min, perStep, top), quantize8(live + 32, min, perStep, top))
+@inline function same8(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
+  const quantized = i8x16.narrow_i16x8_u(quantize8(live, min, perStep, top, fromZero), quantize8(live + 32, min, perStep, top, fromZero))
   v128.store(wire, quantized)
   return <u64>(<u32>i8x16.bitmask(i8x16.eq(quantized, v128.load(committed))) & 0xffff)
 }
 
-@inline function same16(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128): u64 {
-  const a = quantize8(live, min, perStep, top), b = quantize8(live + 32, min, perStep, top)
+@inline function same16(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
+  const a = quantize8(live, min, perStep, top, fromZero), b = quantize8(live + 32, min, perStep, top, fromZero)
   v128.store(wire, a)
   v128.store(wire, b, 16)
   return <u64>(<u32>i8x16.bitmask(i8x16.narrow_i16x8_s(i16x8.eq(a, v128.load(committed)), i16x8.eq(b, v128.load(committed, 16)))) & 0xffff)
 }
 
-@inline function same32(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128): u64 {
-  const a = quantize4(live, min, perStep, top), b = quantize4(live + 16, min, perStep, top)
-  const c = quantize4(live + 32, min, perStep, top), d = quantize4(live + 48, min, perStep, top)
+@inline function same32(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
+  const a = quantize4(live, min, perStep, top, fromZero), b = quantize4(live + 16, min, perStep, top, fromZero)
+  const c = quantize4(live + 32, min, perStep, top, fromZero), d = quantize4(live + 48, min, perStep, top, fromZero)
   v128.store(wire, a)
   v128.store(wire, b, 16)
   v128.store(wire, c, 32)
@@ -43,13 +46,20 @@ const magicBits: i32 = 0x4b000000 // 2^23 as f32
 }
 
 export function compareQuantized8(live: usize, committed: usize, alive: usize, mask: usize, out: usize, wire: usize, words: u32, min: f32, perStep: f32, steps: u32): u32 {
+  return min == 0 ? compareAll8(live, committed, alive, mask, out, wire, words, min, perStep, steps, true)
+    : compareAll8(live, committed, alive, mask, out, wire, words, min, perStep, steps, false)
+}
+
+@inline function compareAll8(
+  live: usize, committed: usize, alive: usize, mask: usize, out: usize, wire: usize, words: u32, min: f32, perStep: f32, steps: u32, fromZero: bool,
+): u32 {
   const low = f32x4.splat(min), scale = f32x4.splat(perStep), top = f32x4.splat(<f32>steps)
   let count: u64 = 0
   for (let word: u32 = 0; word < words; word++, live += 256, committed += 64, wire += 64, alive += 8, mask += 8, out += 8) {
     let changed: u64 = 0
     if (load<u64>(alive) != 0) {
-      const same = same8(live, committed, wire, low, scale, top) | same8(live + 64, committed + 16, wire + 16, low, scale, top) << 16
-        | same8(live + 128, committed + 32, wire + 32, low, scale, top) << 32 | same8(live + 192, committed + 48, wire + 48, low, scale, top) << 48
+      const same = same8(live, committed, wire, low, scale, top, fromZero) | same8(live + 64, committed + 16, wire + 16, low, scale, top, fromZero) << 16
+        | same8(live + 128, committed + 32, wire + 32, low, scale, top, fromZero) << 32 | same8(live + 192, committed + 48, wire + 48, low, scale, top, fromZero) << 48
       changed = ~same & load<u64>(mask)
     }
     store<u64>(out, changed)
@@ -59,13 +69,20 @@ export function compareQuantized8(live: usize, committed: usize, alive: usize, m
 }
 
 export function compareQuantized16(live: usize, committed: usize, alive: usize, mask: usize, out: usize, wire: usize, words: u32, min: f32, perStep: f32, steps: u32): u32 {
+  return min == 0 ? compareAll16(live, committed, alive, mask, out, wire, words, min, perStep, steps, true)
+    : compareAll16(live, committed, alive, mask, out, wire, words, min, perStep, steps, false)
+}
+
+@inline function compareAll16(
+  live: usize, committed: usize, alive: usize, mask: usize, out: usize, wire: usize, words: u32, min: f32, perStep: f32, steps: u32, fromZero: bool,
+): u32 {
   const low = f32x4.splat(min), scale = f32x4.splat(perStep), top = f32x4.splat(<f32>steps)
   let count: u64 = 0
   for (let word: u32 = 0; word < words; word++, live += 256, committed += 128, wire += 128, alive += 8, mask += 8, out += 8) {
     let changed: u64 = 0
     if (load<u64>(alive) != 0) {
-      const same = same16(live, committed, wire, low, scale, top) | same16(live + 64, committed + 32, wire + 32, low, scale, top) << 16
-        | same16(live + 128, committed + 64, wire + 64, low, scale, top) << 32 | same16(live + 192, committed + 96, wire + 96, low, scale, top) << 48
+      const same = same16(live, committed, wire, low, scale, top, fromZero) | same16(live + 64, committed + 32, wire + 32, low, scale, top, fromZero) << 16
+        | same16(live + 128, committed + 64, wire + 64, low, scale, top, fromZero) << 32 | same16(live + 192, committed + 96, wire + 96, low, scale, top, fromZero) << 48
       changed = ~same & load<u64>(mask)
     }
     store<u64>(out, changed)
@@ -75,13 +92,20 @@ export function compareQuantized16(live: usize, committed: usize, alive: usize, 
 }
 
 export function compareQuantized32(live: usize, committed: usize, alive: usize, mask: usize, out: usize, wire: usize, words: u32, min: f32, perStep: f32, steps: u32): u32 {
+  return min == 0 ? compareAll32(live, committed, alive, mask, out, wire, words, min, perStep, steps, true)
+    : compareAll32(live, committed, alive, mask, out, wire, words, min, perStep, steps, false)
+}
+
+@inline function compareAll32(
+  live: usize, committed: usize, alive: usize, mask: usize, out: usize, wire: usize, words: u32, min: f32, perStep: f32, steps: u32, fromZero: bool,
+): u32 {
   const low = f32x4.splat(min), scale = f32x4.splat(perStep), top = f32x4.splat(<f32>steps)
   let count: u64 = 0
   for (let word: u32 = 0; word < words; word++, live += 256, committed += 256, wire += 256, alive += 8, mask += 8, out += 8) {
     let changed: u64 = 0
     if (load<u64>(alive) != 0) {
-      const same = same32(live, committed, wire, low, scale, top) | same32(live + 64, committed + 64, wire + 64, low, scale, top) << 16
-        | same32(live + 128, committed + 128, wire + 128, low, scale, top) << 32 | same32(live + 192, committed + 192, wire + 192, low, scale, top) << 48
+      const same = same32(live, committed, wire, low, scale, top, fromZero) | same32(live + 64, committed + 64, wire + 64, low, scale, top, fromZero) << 16
+        | same32(live + 128, committed + 128, wire + 128, low, scale, top, fromZero) << 32 | same32(live + 192, committed + 192, wire + 192, low, scale, top, fromZero) << 48
       changed = ~same & load<u64>(mask)
     }
     store<u64>(out, changed)
