@@ -176,7 +176,9 @@ function applyColumn(
   applyNumbers(section, replica, column, rows, from, time)
 }
 
-function applyNumbers(section: SectionView, replica: Replica, column: ReplicaColumn, rows: Uint32Array, from: number, time: ApplyTime): void {
+function applyNumbers(
+  section: SectionView, replica: Replica, column: ReplicaColumn, rows: Uint32Array, from: number, time: ApplyTime,
+): void {
   const wire = column.wire as NumberArray
   const lanes = wire.length / replica.table.capacity
   const Values = wire.constructor as new (buffer: ArrayBufferLike, at: number, length: number) => NumberArray
@@ -194,11 +196,11 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** `count` lengths (u16), then the texts one after the other. */
 function applyTexts(section: SectionView, rows: Uint32Array, from: number, bytes: number, put: (row: number, text: string) => void): void {
-  if (rows.length * 2 > bytes) throw new BadSection('texts lie outside their values')
   let at = from + rows.length * 2
   for (let n = 0; n < rows.length; n++) {
     const length = section.u16[(from >> 1) + n]
-    if (at + length > from + bytes) throw new BadSection('texts lie outside their values')
+    // A length from behind the message is undefined, and fits nowhere either.
+    if (!(at + length <= from + bytes)) throw new BadSection('texts lie outside their values')
     put(rows[n], decoder.decode(section.u8.subarray(at, at + length)))
     at += length
   }

@@ -9,7 +9,9 @@ import { readServerMessage, type ResyncedMessage, type ServerMessage, type Welco
 import { BadSection } from './apply.js'
 import type { ClientRoom, Connection, ConnectOptions, Where } from './client-room.js'
 import { answerInputs, askInput, createInputs, refuseAsked, sendInput } from './inputs.js'
-import { createReplication, expectFrame, expectSections, expectSnapshot, loseSync, receiveSection, type Replication } from './replication.js'
+import {
+  createReplication, expectFrame, expectSections, expectSnapshot, loseSync, receiveSection, type Replication,
+} from './replication.js'
 import { callBack, createStay, setStatus, type Stay, type Welcomed } from './stay.js'
 import type { Replica } from './table.js'
 import { createCallbacks, createClientTable, createGlobals, refersTo, subscribe, type TableContext } from './tables.js'

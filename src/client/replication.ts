@@ -62,7 +62,8 @@ export function createReplication(tables: PublicTables, flushHz: number, verify:
   const inside: Inside = {
     tables, handlers, verify, replicas: tables.tables.map((table: EntityTable) => createReplica(table)),
     position: { epoch: 0, seq: 0 }, tick: 0, intervalMs: flushHz > 0 ? 1000 / flushHz : 50, ownRow: undefined, state: 'snapshot',
-    sections: 0, frames: 0, open: [], expected: 0, arriving: { epoch: 0, seq: 0 }, unfinished: new Set(), applied: new Map(), lastFrameMs: 0,
+    sections: 0, frames: 0, open: [], expected: 0, arriving: { epoch: 0, seq: 0 }, unfinished: new Set(), applied: new Map(),
+    lastFrameMs: 0,
   }
   return inside
 }
@@ -192,7 +193,8 @@ function measureInterval(inside: Inside): void {
 function takeOwnRow(inside: Inside, section: SectionView): void {
   for (const { event, data, at } of eventsOf(section)) {
     if (event !== ownRowEvent) continue
-    inside.ownRow = data.getUint16(at + 6, true) === 1 ? { row: data.getUint32(at, true), generation: data.getUint16(at + 4, true) } : undefined
+    const isPresent = data.getUint16(at + 6, true) === 1
+    inside.ownRow = isPresent ? { row: data.getUint32(at, true), generation: data.getUint16(at + 4, true) } : undefined
   }
 }
 

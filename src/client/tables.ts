@@ -78,7 +78,9 @@ export function createClientTable(replica: Replica, callbacks: TableCallbacks, c
     onChanged: (callback: (row: number, fields: ReadonlySet<string>) => void) => subscribe(callbacks.changed, callback),
     onDespawned: (callback: (row: number) => void) => subscribe(callbacks.despawned, callback),
   }
-  for (const column of replica.columns) Object.defineProperty(members, column.field.name, { value: publicColumn(column, context), enumerable: true })
+  for (const column of replica.columns) {
+    Object.defineProperty(members, column.field.name, { value: publicColumn(column, context), enumerable: true })
+  }
   return members
 }
 
@@ -122,6 +124,8 @@ function* livingRows(replica: Replica): Generator<number> {
 /** Globals are row 0 of a table that always lives. */
 export function createGlobals(replica: Replica, context: TableContext): object {
   const globals = {}
-  for (const column of replica.columns) Object.defineProperty(globals, column.field.name, { enumerable: true, get: () => readValue(column, 0, context) })
+  for (const column of replica.columns) {
+    Object.defineProperty(globals, column.field.name, { enumerable: true, get: () => readValue(column, 0, context) })
+  }
   return globals
 }

@@ -37,6 +37,8 @@ export interface Client {
   /** The next input number that is accepted, and the last one that went to the worker. */
   nextInput: number
   lastForwarded: number
+  /** The input number that was last asked for again: a hole is answered once, not for each input behind it. */
+  holeAt: number
   /** Last input number that an Own has told it. */
   appliedThrough: number
   wantsTables: boolean
@@ -74,6 +76,6 @@ export interface RoomEntry {
 }
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({
-  socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0,
+  socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
   appliedThrough: 0, wantsTables: false, chunks: [], asked: false, budget, budgetMs: nowMs,
 })

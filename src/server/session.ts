@@ -58,7 +58,8 @@ export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): 
     case 'resync': return resync(client, message)
     case 'leave': return dismiss(sessions.outbox, client, 'left')
     case 'ping': return pong(client, message.sent)
-    case 'ready': case 'skip': return
+    case 'skip': return skip(client, message.to)
+    case 'ready': return
   }
 }
 
@@ -134,6 +135,8 @@ function input(sessions: Sessions, client: Client, { number, input: index, data 
   if (number < client.nextInput) return sessions.countInput('repeated')
   if (number > client.nextInput) {
     sessions.countInput('hole')
+    if (client.holeAt === client.nextInput) return
+    client.holeAt = client.nextInput
     return sendOwn(sessions.outbox, client, [], client.nextInput)
   }
   client.nextInput = number + 1
@@ -142,6 +145,11 @@ function input(sessions: Sessions, client: Client, { number, input: index, data 
   if (client.budget < 0 || !tell(room.link, toWorker.input, words, data)) return nack(sessions, client, number, client.budget < 0 ? 'rate-limited' : 'journal-full')
   client.lastForwarded = number
   sessions.countInput('accepted')
+}
+
+/** The client no longer holds the inputs below `to`: they will not come. */
+function skip(client: Client, to: number): void {
+  client.nextInput = Math.max(client.nextInput, to)
 }
 
 /** An input that is refused before the journal: its number counts as answered. */

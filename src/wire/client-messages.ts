@@ -96,8 +96,8 @@ function readVerified(message: ClientMessageTable): ClientMessage | undefined {
 }
 
 const readJoin = (body: Join): JoinMessage => ({
-  kind: 'join', protocol: body.protocol(), schema: text(body.schema(asBytes))!, schemaHash: body.schemaHash(), name: text(body.name(asBytes)),
-  open: body.open(), join: body.joinArray() ?? none, options: body.optionsArray() ?? none,
+  kind: 'join', protocol: body.protocol(), schema: text(body.schema(asBytes))!, schemaHash: body.schemaHash(),
+  name: text(body.name(asBytes)), open: body.open(), join: body.joinArray() ?? none, options: body.optionsArray() ?? none,
 })
 
 function finish(builder: Builder, type: ClientBody, body: number): Uint8Array {

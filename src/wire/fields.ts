@@ -8,7 +8,7 @@ import type { FieldTable } from '../schema/field-tables.js'
 import { dequantize, quantize } from '../schema/quantize.js'
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true })
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const integerRanges: Partial<Record<FieldTable['kind'], readonly [number, number]>> = {
   i8: [-128, 127], u8: [0, 255], i16: [-32768, 32767], u16: [0, 65535], i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1],
 }

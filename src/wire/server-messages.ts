@@ -200,8 +200,9 @@ export function readServerMessage(bytes: Uint8Array): ServerMessage | undefined 
 const readWelcome = (body: Welcome): WelcomeMessage => ({
   ...positionOf(body.position()!),
   parentEpoch: wide(body.parentEpochLow(), body.parentEpochHigh()), forkSeq: wide(body.forkSeqLow(), body.forkSeqHigh()),
-  tick: body.tick(), tickHz: body.tickHz(), flushHz: body.flushHz(), roomId: body.roomId()!, sessionId: body.sessionId()!, slot: body.slot(),
-  lastInput: body.lastInput(), schemaHash: body.schemaHash(), schema: body.schema() ?? '', token: body.token() ?? '', generation: body.generation(),
+  tick: body.tick(), tickHz: body.tickHz(), flushHz: body.flushHz(), roomId: body.roomId()!, sessionId: body.sessionId()!,
+  slot: body.slot(), lastInput: body.lastInput(), schemaHash: body.schemaHash(), schema: body.schema() ?? '', token: body.token() ?? '',
+  generation: body.generation(),
 })
 
 function readOwn(body: Own): OwnMessage {

@@ -33,7 +33,8 @@ const tableBytesMax = 0x7fff
 export function verify(bytes: Uint8Array, identifier: string, rule: TableRule): boolean {
   if (bytes.length < 12 || bytes.length > 0x7fffffff) return false
   for (let i = 0; i < 4; i++) if (bytes[4 + i] !== identifier.charCodeAt(i)) return false
-  const checking: Checking = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), end: bytes.length, tables: Math.floor(bytes.length / tableBytesMin) }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const checking: Checking = { view, end: bytes.length, tables: Math.floor(bytes.length / tableBytesMin) }
   return checkTable(checking, checking.view.getUint32(0, true), rule)
 }
 

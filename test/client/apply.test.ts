@@ -113,13 +113,16 @@ describe('apply', () => {
     expect(refusal(patched(one, 'column', 2, 1))).toBe('values do not fit their rows')
     expect(refusal(patched(named, 'column', 2, 1))).toBe('texts lie outside their values')
     expect(refusal(patched(named, 'column', 2, 4))).toBe('texts lie outside their values')
+    const nameless: SectionSpec = { seq: 1, sets: [{ table: things, what: changed, rows: [3], columns: [[field.name, texts('')]] }] }
+    expect([refusal(section(nameless)), refusal(patched(nameless, 'column', 2, 0))]).toEqual([undefined, 'texts lie outside their values'])
   })
 
   it('apply: a gap too large for 32 bits does not come back as a small row', () => {
     const message = section({ seq: 1, sets: [{ table: things, what: spawned, rows: [64, 65, 66, 67, 200, 201], form: gaps }] })
     const { u8, vectors, u32 } = openSection(message)!
     u32[(vectors[2] >> 2) + 2] = 2
-    u8.set([0x80, 0x80, 0x80, 0x80, 0x1f, 0], vectors[0])
+    // The first row would be 2^32 - 1, and the second 2^32: 0 in 32 bits.
+    u8.set([0xbf, 0xff, 0xff, 0xff, 0x0f, 0], vectors[0])
     expect(refusal(message)).toBe('a row set does not hold its rows')
   })
 

@@ -4,7 +4,7 @@ import { WebSocket } from 'ws'
 import { connect, type ClientRoom } from 'kasagi-engine/client'
 import { errorList, type ErrorCode } from '../../src/base/errors.js'
 import { nextInt, seedPrng } from '../../src/base/prng.js'
-import { writeInput, writeJoin, writeLeave, writePing, writeResync } from '../../src/wire/client-messages.js'
+import { writeInput, writeJoin, writeLeave, writePing, writeResync, writeSkip } from '../../src/wire/client-messages.js'
 import { readServerMessage } from '../../src/wire/server-messages.js'
 import { counter } from '../../examples/counter/shared/counter.js'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
@@ -85,6 +85,21 @@ describe('bad input', () => {
 
   it('bad input: a hole in the numbers is answered with the number that is wanted', async () => {
     expect((await after(writeInput(7, 0, new Uint8Array(1)))).codes).toEqual(['wanted 1'])
+  })
+
+  it('bad input: a hole is answered once, and Skip closes it', async () => {
+    const socket = new WebSocket(server.url), said: string[] = []
+    socket.on('open', () => socket.send(join({ name: 'holes' })))
+    socket.on('message', (data: Buffer) => {
+      const message = readServerMessage(new Uint8Array(data))
+      if (message?.kind === 'welcome') for (const number of [5, 6, 7]) socket.send(writeInput(number, 0, new Uint8Array(1)))
+      if (message?.kind !== 'own') return
+      said.push(message.own.wanted > 0 ? `wanted ${message.own.wanted}` : `applied ${message.own.lastInput}`)
+      if (message.own.wanted > 0) { socket.send(writeSkip(5)); socket.send(writeInput(5, 0, new Uint8Array(1))) }
+      else socket.close()
+    })
+    await new Promise((resolve) => { socket.on('close', resolve) })
+    expect(said).toEqual(['wanted 1', 'applied 5'])
   })
 
   it('bad input: foreign origins, null and look-alikes are refused before the upgrade', async () => {

@@ -56,7 +56,8 @@ describe('verifier', () => {
         const cut = bytes.slice(0, length)
         if (!isWhole(cut)) continue
         // Only padding may be missing.
-        expect([readClientMessage(cut), readServerMessage(cut)], `${name}, ${length} bytes`).toEqual([readClientMessage(bytes), readServerMessage(bytes)])
+        const whole = [readClientMessage(bytes), readServerMessage(bytes)]
+        expect([readClientMessage(cut), readServerMessage(cut)], `${name}, ${length} bytes`).toEqual(whole)
       }
     }
   })
@@ -74,6 +75,17 @@ describe('verifier', () => {
     for (const offset of [-0x80000000, 0x7fffffff, 1, -1]) expect(passes(input, offsetTo(offset)), `${offset}`).toBe(false)
     for (const bytes of [0, 2, 5, 0x7ffe, 0xfffe]) expect(passes(input, vtableOf(bytes)), `vtable of ${bytes}`).toBe(false)
     for (const bytes of [0, 3, 0x7ffc, 0xfffc]) expect(passes(input, tableOf(bytes)), `table of ${bytes}`).toBe(false)
+  })
+
+  it('verifier: a vtable may lie behind its table, but not at an odd place', () => {
+    const moved = (gap: number): Uint8Array => {
+      const { view, root, vtable } = placesOf(input), from = input.slice(vtable, vtable + view.getUint16(vtable, true))
+      const bytes = Uint8Array.from([...input, ...new Uint8Array(gap), ...from])
+      placesOf(bytes).view.setInt32(root, root - (input.length + gap), true)
+      return bytes
+    }
+    expect([verifyClientMessage(moved(0)), verifyClientMessage(moved(1)), verifyClientMessage(moved(2))]).toEqual([true, false, true])
+    expect(readClientMessage(moved(2))).toEqual(readClientMessage(input))
   })
 
   it('verifier: a field that lies over the vtable\'s offset, or behind its table, is refused', () => {
@@ -103,7 +115,8 @@ describe('verifier', () => {
   it('verifier: a text without its zero, too long, or no UTF-8 is not read', () => {
     const schemaAt = ({ view, body, slotOf }: Places): number => slotOf(body, 1) + view.getUint32(slotOf(body, 1), true)
     expect(passes(join, (places) => places.view.setUint8(schemaAt(places) + 4 + 5, 1))).toBe(false)
-    expect(verifyClientMessage(writeJoin({ schema: 'a'.repeat(65), schemaHash: 1, name: undefined, open: 0, join: none, options: none }))).toBe(false)
+    const long = writeJoin({ schema: 'a'.repeat(65), schemaHash: 1, name: undefined, open: 0, join: none, options: none })
+    expect(verifyClientMessage(long)).toBe(false)
     const bytes = join.slice(), places = placesOf(bytes)
     places.view.setUint8(schemaAt(places) + 4, 0xff)
     expect([verifyClientMessage(bytes), readClientMessage(bytes)]).toEqual([true, undefined])
