@@ -5,6 +5,7 @@
 import type { Config } from './config.js'
 import { wallMs } from './base/clock.js'
 import { KasagiError } from './base/errors.js'
+import { inputsBurstSeconds } from './base/limits.js'
 import { freeBytes, openBlocks, readMark } from './memory/arena.js'
 import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
 import { createTraffic } from './server/broadcast.js'
@@ -112,7 +113,7 @@ function createParts(options: EngineOptions): Parts {
   }
   const sessions: Sessions = {
     rooms, outbox, types,
-    limits: { messageBytes: config.messageBytes, inputsPerSecond: config.inputsPerSecond, inputsBurst: config.inputsPerSecond * 2 },
+    limits: { messageBytes: config.messageBytes, inputsPerSecond: config.inputsPerSecond, inputsBurst: config.inputsPerSecond * inputsBurstSeconds },
     refused: (client, code, detail) => {
       metrics.framesBad.inc({ code })
       const left = lines.take(client.connection)

@@ -52,6 +52,7 @@ describe('cli', () => {
     await expectOneLine(kasagi('serve', '--port', '0', project('broken', 'export default defineRoom(')), 'room.ts:1')
     const wrong = "import { defineSchema, u8 } from 'kasagi-engine/schema'\nimport { defineRoom } from 'kasagi-engine'\nexport default defineRoom(defineSchema('wrong', { globals: { size1: u8.default(300) } }), {})"
     await expectOneLine(kasagi('serve', '--port', '0', project('wrong', wrong)), 'globals.size1')
+    await expectOneLine(kasagi('serve', '--port', '0', project('other', 'export default { tickHz: 20 }')), 'what defineRoom returns')
     const slow = "import { defineSchema } from 'kasagi-engine/schema'\nimport { defineRoom } from 'kasagi-engine'\nexport default defineRoom(defineSchema('slow', {}), { async onTick() {} })"
     await expectOneLine(kasagi('serve', '--port', '0', project('slow', slow)), 'onTick is async; handlers are synchronous')
   })

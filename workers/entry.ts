@@ -8,7 +8,7 @@ import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
 import { send, toMain, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
-import type { RoomModule } from '../src/room/define.js'
+import { isRoomModule, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
 import { createEncoder } from './encode.js'
 import { createFaults } from './faults.js'
@@ -49,7 +49,8 @@ export default async function work(start: WorkerStart): Promise<string | undefin
 async function loadTypes(bundles: readonly string[]): Promise<RoomType[]> {
   const modules: RoomModule[] = []
   for (const bundle of bundles) {
-    const { rooms } = await import(pathToFileURL(bundle).href) as { rooms: RoomModule[] }
+    const { rooms } = await import(pathToFileURL(bundle).href) as { rooms: unknown[] }
+    if (!rooms.every(isRoomModule)) throw new Error('the default export of a file in rooms/ is what defineRoom returns')
     modules.push(...rooms)
   }
   const types = modules.map(createRoomType)

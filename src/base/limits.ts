@@ -19,9 +19,9 @@ export const textBytesMax = 4096
 /** One message of a client, by default. Inputs are a few fields; 4 KiB leaves room for text. */
 export const clientMessageBytesMax = 4096
 
-/** Inputs a client may send per second on average, and at once, by default. A 60 Hz game with two inputs a frame fits. */
+/** Messages a client may send per second on average, by default (a 60 Hz game with two inputs a frame fits), and how many seconds' worth at once. */
 export const inputsPerSecondMax = 120
-export const inputsBurstMax = 240
+export const inputsBurstSeconds = 2
 
 /** Bytes queued on a socket, beyond a snapshot in flight, above which a client counts as slow. */
 export const backlogBytesDefault = 1024 * 1024

@@ -30,7 +30,7 @@ export const toMain = {
   nack: 6,      // roomKey, slot, connection, number | code                  an input that never reached the journal
   closed: 7,    // roomKey | code                                            the main thread answers with release
 } as const
-export const openedWords = 2, failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 1
+export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 1
 
 export const snapshotKind = { sections: 0, snapshot: 1 } as const
 export const leaveWhy = ['left', 'dropped', 'ended'] as const

@@ -109,9 +109,6 @@ export function vectorAt({ u16, u32 }: WordViews, at: number, vector: number): n
 
 export const vectorLength = ({ u32 }: WordViews, vector: number): number => vector === 0 ? 0 : u32[(vector - 4) >>> 2]
 
-/** True if the bytes at `at` begin with the shape's identifier. */
-export const hasIdentifier = ({ u32 }: WordViews, shape: EnvelopeShape, at: number): boolean => u32[(at + 4) >>> 2] === shape.identifier
-
 /** Structs staged until the data are complete; grows to the largest it ever held. */
 export interface Staging { words: Uint32Array; count: number; readonly structWords: number }
 export const createStaging = (structWords: number): Staging => ({ words: new Uint32Array(structWords * 64), count: 0, structWords })
