@@ -2,6 +2,7 @@
  * Composition: starts workers and sockets, connects them, and stops them. Main thread. Everything that the parts tell each other goes
  * through the handler objects made here; no part imports another's inside.
  */
+import { randomBytes } from 'node:crypto'
 import type { Config } from './config.js'
 import { wallMs } from './base/clock.js'
 import { KasagiError } from './base/errors.js'
@@ -21,6 +22,7 @@ import type { HttpAnswer, HttpRequest, SocketHandlers, SocketServer } from './se
 import { originRule } from './server/origins.js'
 import { createHttp } from './server/http.js'
 import { listenSockets } from './server/uws.js'
+import { createTokens } from './server/tokens.js'
 import { createWorkerLink, drainLink, tellSurely, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
 
 export interface EngineOptions {
@@ -107,12 +109,13 @@ function createParts(options: EngineOptions): Parts {
   const rooms = createRooms(links, createEpochs())
   const types = new Map<string, CatalogEntry>()
   const lines = createLineLimit()
+  const tokens = createTokens([randomBytes(32).toString('hex')])
   const outbox: Outbox = {
-    backlogBytes: config.backlogBytes, traffic: createTraffic(),
+    tokens, backlogBytes: config.backlogBytes, traffic: createTraffic(),
     onResync: (kind) => metrics.resyncs.inc({ kind }),
   }
   const sessions: Sessions = {
-    rooms, outbox, types,
+    rooms, outbox, types, tokens,
     limits: { messageBytes: config.messageBytes, inputsPerSecond: config.inputsPerSecond, inputsBurst: config.inputsPerSecond * inputsBurstSeconds },
     refused: (client, code, detail) => {
       metrics.framesBad.inc({ code })

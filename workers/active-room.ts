@@ -17,8 +17,8 @@ export interface EmittedEvent { readonly event: number; readonly bytes: Uint8Arr
 /** An input answered with a refusal since the last flush. */
 export interface PendingNack { readonly slot: number; readonly number: number; readonly text: string }
 
-/** What a client waits for: a snapshot after its join, or what it missed. */
-export interface Waiting { readonly connection: number; readonly slot: number; readonly kind: 'join' | 'resync'; readonly epoch: number; readonly seq: number }
+/** What a client waits for: a snapshot after its join, or what it missed behind its position. */
+export interface Waiting { readonly connection: number; readonly slot: number; readonly kind: 'join' | 'resume' | 'resync'; readonly epoch: number; readonly seq: number }
 
 export interface ActiveRoom {
   readonly arena: Arena
@@ -48,6 +48,8 @@ export interface ActiveRoom {
   readonly joined: Set<number>
   /** Slot to connection of sessions that ended since the last flush. */
   readonly left: Map<number, number>
+  /** Slot and connection of sessions that moved on to another connection. */
+  replaced: { readonly slot: number; readonly connection: number }[]
   /** Slots whose own row changed since the last flush. */
   readonly ownRows: Set<number>
   /** Slots that `session.end` named; they leave at the end of the turn. */
@@ -57,6 +59,8 @@ export interface ActiveRoom {
   dueMs: number
   readonly ticksPerFlush: number
   ticksToFlush: number
+  /** Live state is what is committed: what leaves now tells nothing that a successor would not know. */
+  isCommitted: boolean
   /** A flush that found no space is tried again at the next turn of the loop. */
   flushSkipped: boolean
   /** Wall position of the last turn, for rooms without ticks. */

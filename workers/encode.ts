@@ -206,11 +206,13 @@ const hasServerField = ({ columns }: TableLayout): boolean => columns.some(({ fi
 /** Every session that joined, left, or whose number or own section is due. */
 function addRoutes(record: RecordWriter, room: ActiveRoom, ownSections: ReadonlyMap<number, number>): void {
   const { book } = room
-  if (room.left.size + room.moved.size + room.joined.size + ownSections.size === 0) return
-  for (const [slot, connection] of room.left) addRoute(record, slot, connection, 0, routeFlags.left | (room.closing === undefined ? 0 : routeFlags.closing), -1)
+  if (room.left.size + room.replaced.length + room.moved.size + room.joined.size + ownSections.size === 0) return
+  // A dropped session that ends has nobody to be told.
+  for (const [slot, connection] of room.left) if (connection !== 0) addRoute(record, slot, connection, 0, routeFlags.left | (room.closing === undefined ? 0 : routeFlags.closing), -1)
+  for (const { slot, connection } of room.replaced) addRoute(record, slot, connection, 0, routeFlags.replaced, -1)
   const slots = new Set([...room.moved, ...room.joined, ...ownSections.keys()])
   for (const slot of slots) {
-    if (!book.has(slot)) continue
+    if (!book.has(slot) || book.connectionOf(slot) === 0) continue
     const flags = room.joined.has(slot) ? routeFlags.joined : 0
     addRoute(record, slot, book.connectionOf(slot), book.appliedThroughOf(slot), flags, ownSections.get(slot) ?? -1)
   }

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { threadId, type MessagePort as NodePort } from 'node:worker_threads'
 import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
-import { send, toMain, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
+import { send, toMain, type CountedMetric, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
 import { isRoomModule, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
@@ -62,7 +62,7 @@ async function loadTypes(bundles: readonly string[]): Promise<RoomType[]> {
 function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerStart, post: Post): Worker {
   const output = createRingWriter(arena, atOutputRing, outputRingBytes)
   const section = createSectionWriter(arena)
-  const count = (metric: 'handlerErrors' | 'flushSkipped' | 'quantizedClamped', labels: Record<string, string>, by: number): void =>
+  const count = (metric: CountedMetric, labels: Record<string, string>, by: number): void =>
     post({ kind: 'count', metric, labels, by })
   const flusher: Flusher = {
     encoder: createEncoder(arena, (room, by) => count('quantizedClamped', { type: room.type.name }, by)),
@@ -79,6 +79,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
       kind: 'log', level, text: typeof what === 'string' ? `${room.id}: ${what}` : room.id,
       fields: { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) },
     }),
+    onInputsLost: (room, by) => count('inputsLost', { type: room.type.name }, by),
     refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
   }
   return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), ringBell: () => post({ kind: 'bell' }) }

@@ -33,7 +33,10 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
   const { arena, layout } = room
   const committed = committedSeq(arena, layout)
   room.flushSkipped = false
-  if (!planRoom(room)) return committed
+  if (!planRoom(room)) {
+    room.isCommitted = true
+    return committed
+  }
   const seq = committed + 1
   const bytesMax = recordBytesPlanned(room)
   const address = reserveRecord(arena, layout, bytesMax)
@@ -51,6 +54,7 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
   flusher.fault('flush:pending')
   finishCommit(flusher, room, seq, address, bytes, flusher.encoder.section.bitmaps)
   settle(room)
+  room.isCommitted = true
   return seq
 }
 
@@ -77,7 +81,7 @@ function planRoom(room: ActiveRoom): boolean {
 }
 
 function recordBytesPlanned(room: ActiveRoom): number {
-  let bytes = recordFixedBytes + room.eventBytes + room.nackBytes + (room.moved.size + room.left.size + room.ownRows.size) * sessionRecordBytes
+  let bytes = recordFixedBytes + room.eventBytes + room.nackBytes + (room.moved.size + room.left.size + room.replaced.length + room.ownRows.size) * sessionRecordBytes
   for (const plan of room.plans) bytes += plannedBytesMax(plan) + ownedBytesMax(room, plan)
   return Math.min(bytes, room.layout.recordBytesMax)
 }
@@ -95,7 +99,7 @@ function settle(room: ActiveRoom): void {
     settleTable(room.arena, plan)
     if (plan.rows.moved) recount(plan.rows)
   }
-  room.events.length = room.nacks.length = 0
+  room.events.length = room.nacks.length = room.replaced.length = 0
   room.eventBytes = room.nackBytes = room.missedEvents = 0
   // Clearing an empty set is not free.
   if (room.moved.size > 0) room.moved.clear()

@@ -5,7 +5,8 @@
  * Fields are decoded and checked here, before the journal; what is refused makes no entry. A record is released only after it was moved,
  * so a successor may see one twice: joins, inputs and leaves know themselves by connection and number.
  */
-import { inputWords, joinWords, toWorker } from '../src/memory/crossing.js'
+import { assert } from '../src/base/assert.js'
+import { inputWords, joinWords, resumeWords, toWorker } from '../src/memory/crossing.js'
 import { appendEntry } from '../src/memory/journal.js'
 import { read, release, type RingReader } from '../src/memory/ring.js'
 import { unpackFields } from '../src/wire/fields.js'
@@ -21,7 +22,7 @@ export interface InboxHandlers {
   nack(roomKey: number, slot: number, connection: number, number: number, code: string): void
 }
 
-/** Empties the ring, up to a leave that finds its room's journal full: that room has to take a turn first. */
+/** Empties the ring, up to a leave, resume or ready that finds its room's journal full: that room has to take a turn first. */
 export function drainInbox(ring: RingReader, handlers: InboxHandlers): void {
   for (let at = read(ring); at !== 0 && moveRecord(ring, at, handlers); at = read(ring)) release(ring)
 }
@@ -38,18 +39,27 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
     case toWorker.join: moveJoin(ring, at, key, room, handlers); break
     case toWorker.input: if (room !== undefined) moveInput(ring, at, key, room, handlers); break
     case toWorker.resync: if (room !== undefined) askResync(ring, at, room); break
-    case toWorker.leave: return room === undefined || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
+    case toWorker.resume: return moveResume(ring, at, key, room, handlers)
+    case toWorker.leave:
+    case toWorker.ready: return room === undefined || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
   }
   return true
 }
 
 function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): void {
   const { u32, buffer } = ring.views
-  const connection = u32[(at >>> 2) + 1], idBytes = u32[(at >>> 2) + 2]
+  const connection = u32[(at >>> 2) + 1], joinAt = at + joinWords * 4 + u32[(at >>> 2) + 2] + u32[(at >>> 2) + 3]
   if (room === undefined || room.closing !== undefined) return handlers.refuse(key, connection, 'room-closed')
-  const join = unpackFields(room.type.full.join, new DataView(buffer), at + joinWords * 4 + idBytes, at + ring.bytes)
+  const join = unpackFields(room.type.full.join, new DataView(buffer), joinAt, at + ring.bytes)
   if (join === undefined) return handlers.refuse(key, connection, 'bad-join')
   if (!appendEntry(room.journal, ring.kind, at, ring.bytes, false)) handlers.refuse(key, connection, 'journal-full')
+}
+
+function moveResume(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): boolean {
+  assert(ring.bytes > resumeWords * 4, 'inbox: a resume names its session')
+  if (room !== undefined && room.closing === undefined) return appendEntry(room.journal, ring.kind, at, ring.bytes, true)
+  handlers.refuse(key, ring.views.u32[(at >>> 2) + 1], 'room-closed')
+  return true
 }
 
 function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, handlers: InboxHandlers): void {

@@ -35,6 +35,7 @@ export interface OpenContext {
   readonly report: Reporter
   readonly log: RoomLog
   refuse(roomKey: number, connection: number, code: string): void
+  onInputsLost(room: ActiveRoom, count: number): void
 }
 
 export interface OpenRequest { readonly key: number; readonly type: RoomType; readonly id: string; readonly epoch: number; readonly options: Uint8Array }
@@ -122,14 +123,15 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
     appliedThrough: readWide(arena, base + atJournalThrough),
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
-    moved: new Set(), joined: new Set(), left: new Map(), ownRows: new Set(), ending: new Set(), waiting: [],
-    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), flushSkipped: false, closing: undefined,
+    moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
+    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), flushSkipped: false, isCommitted: true, closing: undefined,
     ticksPerFlush: tickHz === 0 ? 1 : Math.max(1, Math.round(tickHz / flushHz)), ticksToFlush: 1,
   }
   const timerTables = new Map<string, AuthorTable>([...type.timerTables].map(([name, number]) => [name, tables[number]]))
   actor = {
     room, timers: createTimers(timerTables, book.clock), report: context.report,
     refuse: (connection, code) => context.refuse(room.key, connection, code),
+    onInputsLost: (count) => context.onInputsLost(room, count),
   }
   return actor
 }

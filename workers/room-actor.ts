@@ -3,7 +3,7 @@
  * time. Invariant: what a turn does is a function of committed state and journal alone, so a successor that starts over comes to the same.
  */
 import { nackBytesPerFlushMax, ticksBehindMax } from '../src/base/limits.js'
-import { inputWords, joinWords, leaveWhy, toWorker } from '../src/memory/crossing.js'
+import { inputWords, joinWords, leaveWhy, resumeWords, toWorker } from '../src/memory/crossing.js'
 import { hasEntries, nextEntry, type JournalEntry } from '../src/memory/journal.js'
 import { unpackFields } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
@@ -17,8 +17,10 @@ export interface Actor {
   readonly room: ActiveRoom
   readonly timers: Timers
   readonly report: Reporter
-  /** A join that the room refuses. */
+  /** A join or resume that the room refuses. */
   refuse(connection: number, code: string): void
+  /** Inputs that a client had been told were applied, and that a restored room does not have. */
+  onInputsLost(count: number): void
 }
 
 /** True if a turn is due: at its time, or, without ticks, as soon as something waits. */
@@ -31,15 +33,17 @@ export function takeTurn(actor: Actor, nowMs: number): boolean {
   const { tickHz } = room.type.definition
   for (const table of room.tables) table.beginTurn()
   if (tickHz === 0) {
+    room.isCommitted = false
     room.book.clock.timeMs += Math.max(0, nowMs - room.turnMs)
     room.turnMs = nowMs
     fireTimers(actor)
     applyEntries(actor)
-    endNamed(actor)
+    endOverdue(actor)
     scheduleEventDriven(actor, nowMs)
     return true
   }
   if (nowMs < room.dueMs) return room.flushSkipped
+  room.isCommitted = false
   skipMissedTicks(room, nowMs, 1000 / tickHz)
   room.book.clock.tick++
   room.book.clock.timeMs += 1000 / tickHz
@@ -47,7 +51,7 @@ export function takeTurn(actor: Actor, nowMs: number): boolean {
   applyEntries(actor)
   const { onTick } = room.type.definition.handlers
   if (onTick !== undefined) guard(room, actor.report, 'onTick', '', 0, () => onTick(room.author, 1000 / tickHz))
-  endNamed(actor)
+  endOverdue(actor)
   room.ticksToFlush--
   if (room.ticksToFlush > 0) return room.flushSkipped
   room.ticksToFlush = room.ticksPerFlush
@@ -60,9 +64,9 @@ function skipMissedTicks(room: ActiveRoom, nowMs: number, tickMs: number): void 
   if (nowMs - room.dueMs > ticksBehindMax * tickMs) room.dueMs += Math.floor((nowMs - room.dueMs) / tickMs) * tickMs
 }
 
-/** A room without ticks sleeps until its next timer. */
+/** A room without ticks sleeps until its next timer, or the end of a grace time. */
 export function scheduleEventDriven({ room, timers }: Actor, nowMs: number): void {
-  const due = timers.nextDueMs()
+  const due = Math.min(timers.nextDueMs(), room.book.nextGraceMs())
   room.dueMs = due === Infinity ? Infinity : nowMs + Math.max(0, due - room.book.clock.timeMs)
   if (hasEntries(room.journal)) room.dueMs = nowMs
 }
@@ -94,6 +98,8 @@ function applyEntries(actor: Actor): void {
 function applyEntry(actor: Actor, entry: JournalEntry): void {
   switch (entry.kind) {
     case toWorker.join: return applyJoin(actor, entry)
+    case toWorker.resume: return applyResume(actor, entry)
+    case toWorker.ready: return applyReady(actor, entry)
     case toWorker.input: return applyInput(actor, entry)
     case toWorker.leave: return applyLeave(actor, entry)
     default: throw new Error(`journal: an entry of kind ${entry.kind}`)
@@ -101,16 +107,19 @@ function applyEntry(actor: Actor, entry: JournalEntry): void {
 }
 
 const word = ({ arena }: ActiveRoom, entry: JournalEntry, index: number): number => arena.u32[(entry.at >>> 2) + index]
+const wide = (room: ActiveRoom, entry: JournalEntry, index: number): number => word(room, entry, index) + word(room, entry, index + 1) * 0x1_0000_0000
+const textAt = ({ arena }: ActiveRoom, at: number, bytes: number): string => Buffer.from(arena.u8.slice(at, at + bytes)).toString()
 
 function applyJoin(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { arena, type, book } = room
-  const connection = word(room, entry, 1), idBytes = word(room, entry, 2)
-  const idAt = entry.at + joinWords * 4
-  const join = unpackFields(type.full.join, new DataView(arena.buffer), idAt + idBytes, entry.at + entry.bytes)
+  const connection = word(room, entry, 1), idBytes = word(room, entry, 2), userBytes = word(room, entry, 3)
+  const idAt = entry.at + joinWords * 4, userAt = idAt + idBytes
+  const join = unpackFields(type.full.join, new DataView(arena.buffer), userAt + userBytes, entry.at + entry.bytes)
   if (join === undefined) return actor.refuse(connection, 'bad-join')
   if (book.slotOf(connection) >= 0) return
-  const session = book.clock.locked === 1 ? undefined : book.enter(connection, Buffer.from(arena.u8.slice(idAt, idAt + idBytes)).toString())
+  if (book.clock.locked === 1) return actor.refuse(connection, 'room-locked')
+  const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes))
   if (session === undefined) return actor.refuse(connection, 'room-full')
   const { onJoin } = type.definition.handlers
   if (onJoin !== undefined) {
@@ -123,6 +132,46 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   room.joined.add(session.slot)
   room.ownRows.add(session.slot)
   room.waiting.push({ connection, slot: session.slot, kind: 'join', epoch: 0, seq: 0 })
+}
+
+/**
+ * A client comes back, or has moved to another connection. A token is good if its generation is the newest that the client is known to
+ * have, or a later one: a later one proves itself. An older one was given up when its successor was confirmed.
+ */
+function applyResume(actor: Actor, entry: JournalEntry): void {
+  const { room, report } = actor
+  const { book } = room
+  const connection = word(room, entry, 1), generation = word(room, entry, 2), firstHeld = word(room, entry, 3)
+  const idAt = entry.at + resumeWords * 4
+  const session = book.byId.get(textAt(room, idAt, entry.at + entry.bytes - idAt))
+  if (session === undefined) return actor.refuse(connection, 'session-gone')
+  const { slot } = session
+  const before = book.connectionOf(slot)
+  if (before === connection) return
+  if (generation < book.generationOf(slot)) return actor.refuse(connection, 'token-used')
+  book.raiseGeneration(slot, generation)
+  book.attach(slot, connection)
+  if (before !== 0) room.replaced.push({ slot, connection: before })
+  raiseInputs(actor, slot, firstHeld - 1)
+  room.waiting = room.waiting.filter((waiting) => waiting.slot !== slot)
+  room.waiting.push({ connection, slot, kind: 'resume', epoch: wide(room, entry, 4), seq: wide(room, entry, 6) })
+  room.joined.add(slot)
+  const { onResume } = room.type.definition.handlers
+  if (before === 0 && onResume !== undefined) guard(room, report, 'onResume', '', entry.number, () => onResume(room.author, session))
+}
+
+/** A client that no longer holds inputs which this room has not applied was told that they are: the room went back to a snapshot. */
+function raiseInputs({ room, onInputsLost }: Actor, slot: number, through: number): void {
+  const applied = room.book.appliedThroughOf(slot)
+  if (through <= applied) return
+  onInputsLost(through - applied)
+  room.book.setAppliedThrough(slot, through)
+}
+
+/** The client has the token of this generation: older ones are void. */
+function applyReady({ room }: Actor, entry: JournalEntry): void {
+  const slot = room.book.slotOf(word(room, entry, 1))
+  if (slot >= 0) room.book.raiseGeneration(slot, word(room, entry, 2))
 }
 
 /** An `onJoin` that throws refuses the join and despawns what the session owns. */
@@ -166,15 +215,32 @@ function nack(room: ActiveRoom, slot: number, number: number, code: string, text
   room.nackBytes += 32 + Buffer.byteLength(line)
 }
 
+/** A client that left has left; one whose connection was lost may come back. */
 function applyLeave(actor: Actor, entry: JournalEntry): void {
-  const { room } = actor
+  const { room, report } = actor
   const slot = room.book.slotOf(word(room, entry, 1))
-  if (slot >= 0) endSession(actor, slot, leaveWhy[word(room, entry, 2)], entry.number)
+  if (slot < 0) return
+  const why = leaveWhy[word(room, entry, 2)], { graceMs, handlers } = room.type.definition
+  if (why !== 'dropped' || graceMs === 0) return endSession(actor, slot, why, entry.number)
+  room.book.drop(slot, room.book.clock.timeMs + graceMs)
+  forgetClient(room, slot)
+  const { onDrop } = handlers
+  if (onDrop !== undefined) guard(room, report, 'onDrop', '', entry.number, () => onDrop(room.author, room.book.at(slot)))
 }
 
-function endNamed(actor: Actor): void {
-  for (const slot of actor.room.ending) if (actor.room.book.has(slot)) endSession(actor, slot, 'ended', 0)
-  actor.room.ending.clear()
+/** Sessions that `session.end` named, and dropped ones whose grace time has passed. */
+function endOverdue(actor: Actor): void {
+  const { book, ending } = actor.room
+  for (const slot of ending) if (book.has(slot)) endSession(actor, slot, 'ended', 0)
+  ending.clear()
+  for (let slot = book.takeExpired(book.clock.timeMs); slot >= 0; slot = book.takeExpired(book.clock.timeMs)) endSession(actor, slot, 'dropped', 0)
+}
+
+/** Nobody is there to be told anything. */
+function forgetClient(room: ActiveRoom, slot: number): void {
+  room.waiting = room.waiting.filter((waiting) => waiting.slot !== slot)
+  room.moved.delete(slot)
+  room.joined.delete(slot)
 }
 
 /** Ends a stay: `onLeave`, then the session is gone. */
@@ -185,9 +251,7 @@ export function endSession({ room, report }: Actor, slot: number, why: (typeof l
   // Its slot will be another's: what is left of it belongs to nobody.
   eachOwned(room, slot, (_, row, owners) => { owners[row] = 0 })
   room.left.set(slot, room.book.connectionOf(slot))
-  room.waiting = room.waiting.filter((waiting) => waiting.slot !== slot)
-  room.moved.delete(slot)
-  room.joined.delete(slot)
+  forgetClient(room, slot)
   room.ownRows.delete(slot)
   room.book.leave(slot)
 }

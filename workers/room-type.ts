@@ -2,7 +2,7 @@
  * A room type as a worker knows it: the author's module, its field tables with the engine's own behind them, and where those are.
  * Made once per thread from the bundles; the same bundles give the same numbers on every thread.
  */
-import { timersPerNameMax } from '../src/base/limits.js'
+import { timersPerNameMax, userBytesMax } from '../src/base/limits.js'
 import { generationField, idField, type EntityTable, type FieldTable, type FullTables, type PublicTables } from '../src/schema/field-tables.js'
 import { fieldsOf, fullTablesOf, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
 import type { CatalogEntry } from '../src/memory/crossing.js'
@@ -32,10 +32,14 @@ const serverText = (name: string, maxBytes: number): FieldTable =>
 const engineTable = (name: string, capacity: number, fields: readonly FieldTable[]): EntityTable =>
   ({ name, capacity, audience: 'server', ids: false, fields })
 
-/** DECISIONS 9. A session's slot is its row; `ownRow`, `rowGeneration` and `hasRow` are the ref of its own row. */
+/**
+ * Who is in the room. A session's slot is its row. `connection` 0: dropped, and kept until room time `graceUntil`. `generation`: of the newest
+ * token that its client is known to have. `ownRow`, `rowGeneration` and `hasRow` are the ref of its own row.
+ */
 const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions', capacity, [
   serverText('sessionId', 24), server('connection', 'u32', 4), server('appliedThrough', 'u32', 4), server('changedSeq', 'f64', 8),
-  server('connected', 'u8', 1), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
+  server('generation', 'u32', 4), server('graceUntil', 'f64', 8), server('joinedMs', 'f64', 8), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
+  { ...serverText('user', userBytesMax), isJournaled: true },
 ])
 
 /** The room's own state: random numbers, time, and the last changed seq of its stream. The servers' stream changes with every record. */

@@ -20,13 +20,24 @@ export interface SessionBook {
   readonly size: number
   seed(seed: number): void
   has(slot: number): boolean
-  /** A new session; undefined if the room is full. */
-  enter(connection: number, id: string): BookedSession | undefined
+  /** A new session; undefined if the room is full. `user`: JSON. */
+  enter(connection: number, id: string, user: string): BookedSession | undefined
   leave(slot: number): void
+  /** Its connection is gone; it may come back until room time `graceUntil`. */
+  drop(slot: number, graceUntil: number): void
+  /** It is back, or has moved to another connection. */
+  attach(slot: number, connection: number): void
+  /** The next dropped session whose grace time has passed at `timeMs`, or -1. */
+  takeExpired(timeMs: number): number
+  /** Room time at which the next grace time ends; Infinity if nobody is dropped. */
+  nextGraceMs(): number
   at(slot: number): BookedSession
   /** The slot of a connection, or -1. */
   slotOf(connection: number): number
+  /** 0 while it is dropped. */
   connectionOf(slot: number): number
+  generationOf(slot: number): number
+  raiseGeneration(slot: number, generation: number): void
   appliedThroughOf(slot: number): number
   setAppliedThrough(slot: number, number: number): void
   /** Returns the seq at which the session's stream last changed, and sets it to `seq`. */
@@ -42,47 +53,40 @@ export interface BookHooks { onOwnRow(slot: number): void; onEnd(slot: number): 
 
 export function createSessionBook(sessions: AuthorTable, room: AuthorTable, player: AuthorTable | undefined, hooks: BookHooks): SessionBook {
   const connection = engineColumn(sessions, 'connection'), appliedThrough = engineColumn(sessions, 'appliedThrough')
-  const changedSeq = engineColumn(sessions, 'changedSeq'), connected = engineColumn(sessions, 'connected')
-  const row = engineColumn(sessions, 'ownRow'), rowGeneration = engineColumn(sessions, 'rowGeneration'), hasRow = engineColumn(sessions, 'hasRow')
+  const changedSeq = engineColumn(sessions, 'changedSeq'), generation = engineColumn(sessions, 'generation')
+  const graceUntil = engineColumn(sessions, 'graceUntil'), users = engineText(sessions, 'user')
   const ids = engineText(sessions, 'sessionId')
   const bySlot: (BookedSession | undefined)[] = []
   const byId = new Map<string, BookedSession>()
   const byConnection = new Map<number, number>()
   const { clock, random, seed } = createClock(room)
+  const own = createOwnRows(sessions, player)
 
-  const ownRow = (slot: number): number | undefined => {
-    if (hasRow[slot] === 0) return undefined
-    return player !== undefined && refersToLiving(player.rowsOf, packRef(row[slot], rowGeneration[slot])) ? row[slot] : undefined
-  }
-  const setOwnRow = (slot: number, value: number | undefined): void => {
-    hasRow[slot] = value === undefined ? 0 : 1
-    row[slot] = value ?? 0
-    rowGeneration[slot] = value === undefined || player === undefined ? 0 : player.rowsOf.generation[value]
-    hooks.onOwnRow(slot)
-  }
   const enroll = (slot: number): BookedSession => {
     const session: BookedSession = {
-      slot, id: ids.get(slot), user: { id: ids.get(slot) },
-      get connected() { return connected[slot] === 1 },
-      get row() { return bySlot[slot] === session ? ownRow(slot) : undefined },
+      slot, id: ids.get(slot), user: JSON.parse(users.get(slot)) as Session['user'],
+      get connected() { return connection[slot] !== 0 },
+      get row() { return bySlot[slot] === session ? own.get(slot) : undefined },
       set row(value: number | undefined) {
         if (value !== undefined && !player?.has(value)) throw new RangeError('session.row: needs a living row of the schema\'s player table')
-        setOwnRow(slot, value)
+        own.set(slot, value)
+        hooks.onOwnRow(slot)
       },
       end: () => { if (bySlot[slot] === session) hooks.onEnd(slot) },
     }
     bySlot[slot] = session
     byId.set(session.id, session)
-    byConnection.set(connection[slot], slot)
+    if (connection[slot] !== 0) byConnection.set(connection[slot], slot)
     return session
   }
+  const isDropped = (slot: number): boolean => connection[slot] === 0
   return {
     clock, random, byId, seed,
     get size() { return sessions.size },
     has: (slot) => isAlive(sessions.rowsOf, slot),
-    enter: (by, id) => {
+    enter: (by, id, user) => {
       if (sessions.size >= sessions.capacity) return undefined
-      return enroll(sessions.spawn({ sessionId: id, connection: by, connected: 1 }))
+      return enroll(sessions.spawn({ sessionId: id, connection: by, user, joinedMs: clock.timeMs }))
     },
     leave: (slot) => {
       byId.delete(bySlot[slot]!.id)
@@ -90,9 +94,30 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       bySlot[slot] = undefined
       sessions.despawn(slot)
     },
+    drop: (slot, until) => {
+      byConnection.delete(connection[slot])
+      connection[slot] = 0
+      graceUntil[slot] = until
+    },
+    attach: (slot, by) => {
+      byConnection.delete(connection[slot])
+      connection[slot] = by
+      byConnection.set(by, slot)
+    },
+    takeExpired: (timeMs) => {
+      for (const { slot } of byId.values()) if (isDropped(slot) && graceUntil[slot] <= timeMs) return slot
+      return -1
+    },
+    nextGraceMs: () => {
+      let next = Infinity
+      for (const { slot } of byId.values()) if (isDropped(slot)) next = Math.min(next, graceUntil[slot])
+      return next
+    },
     at: (slot) => bySlot[slot]!,
     slotOf: (by) => byConnection.get(by) ?? -1,
     connectionOf: (slot) => connection[slot],
+    generationOf: (slot) => generation[slot],
+    raiseGeneration: (slot, to) => { generation[slot] = Math.max(generation[slot], to) },
     appliedThroughOf: (slot) => appliedThrough[slot],
     setAppliedThrough: (slot, number) => { appliedThrough[slot] = number },
     takeChangedSeq: (slot, seq) => {
@@ -102,22 +127,54 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       return before
     },
     changedSeqOf: (slot) => changedSeq[slot],
-    putOwnRow: (section, slot) => {
-      const bytes = new DataView(new ArrayBuffer(8)), own = ownRow(slot)
-      if (own !== undefined) {
-        bytes.setUint32(0, own, true)
-        bytes.setUint16(4, rowGeneration[slot], true)
-        bytes.setUint16(6, 1, true)
-      }
-      addEvent(section, ownRowEvent, new Uint8Array(bytes.buffer))
-    },
+    putOwnRow: (section, slot) => addEvent(section, ownRowEvent, own.bytesOf(slot)),
     lostRows: () => {
       const lost: number[] = []
-      for (const { slot } of byId.values()) if (hasRow[slot] === 1 && ownRow(slot) === undefined) { hasRow[slot] = 0; lost.push(slot) }
+      for (const { slot } of byId.values()) if (own.loses(slot)) lost.push(slot)
       return lost
     },
     rebuild: () => {
       for (let slot = nextRow(sessions.rowsOf, 0); slot >= 0; slot = nextRow(sessions.rowsOf, slot + 1)) enroll(slot)
+    },
+  }
+}
+
+interface OwnRows {
+  get(slot: number): number | undefined
+  set(slot: number, row: number | undefined): void
+  /** As the event that tells a client its own row. */
+  bytesOf(slot: number): Uint8Array
+  /** True once after the row was despawned. */
+  loses(slot: number): boolean
+}
+
+/** The ref of each session's own row in the schema's player table. */
+function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): OwnRows {
+  const row = engineColumn(sessions, 'ownRow'), rowGeneration = engineColumn(sessions, 'rowGeneration'), hasRow = engineColumn(sessions, 'hasRow')
+  const get = (slot: number): number | undefined => {
+    if (hasRow[slot] === 0 || player === undefined) return undefined
+    return refersToLiving(player.rowsOf, packRef(row[slot], rowGeneration[slot])) ? row[slot] : undefined
+  }
+  return {
+    get,
+    set: (slot, value) => {
+      hasRow[slot] = value === undefined ? 0 : 1
+      row[slot] = value ?? 0
+      rowGeneration[slot] = value === undefined || player === undefined ? 0 : player.rowsOf.generation[value]
+    },
+    bytesOf: (slot) => {
+      const bytes = new DataView(new ArrayBuffer(8)), value = get(slot)
+      if (value !== undefined) {
+        bytes.setUint32(0, value, true)
+        bytes.setUint16(4, rowGeneration[slot], true)
+        bytes.setUint16(6, 1, true)
+      }
+      return new Uint8Array(bytes.buffer)
+    },
+    loses: (slot) => {
+      if (hasRow[slot] === 0 || get(slot) !== undefined) return false
+      hasRow[slot] = 0
+      return true
     },
   }
 }

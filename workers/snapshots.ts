@@ -31,8 +31,8 @@ export function serveWaiting(room: ActiveRoom, section: SectionWriter, output: R
   if (room.waiting.length === 0 || loadWord(arena, layout.base + atSnapshotBusy) !== 0) return
   const area: Area = { room, section, end: layout.snapshot + layout.snapshotBytes, cursor: layout.snapshot, seq: committedSeq(arena, layout) }
   const first = room.waiting[0]
-  const missed = first.kind === 'resync' && first.epoch === room.epoch && isCovered(room, first)
-  const served = missed ? [first] : room.waiting.filter((waiting) => waiting.kind === 'join' || !isCovered(room, waiting)).slice(0, targetsMax)
+  const missed = isCovered(room, first)
+  const served = missed ? [first] : room.waiting.filter((waiting) => !isCovered(room, waiting)).slice(0, targetsMax)
   const isWhole = missed && putMissed(area, first)
   const targets = isWhole ? served : putSnapshot(area, served)
   storeWord(arena, layout.base + atSnapshotBusy, 1)
@@ -49,7 +49,7 @@ function post({ room, cursor, seq }: Area, output: RingWriter, kind: number, tar
     room.key, kind, epoch >>> 0, Math.floor(epoch / 0x1_0000_0000), seq >>> 0, Math.floor(seq / 0x1_0000_0000),
     book.clock.tick >>> 0, layout.snapshot, cursor - layout.snapshot, targets.length,
   ]
-  for (const { connection, slot } of targets) words.push(connection, slot)
+  for (const { connection, slot } of targets) words.push(connection, slot, book.appliedThroughOf(slot), book.generationOf(slot))
   return send(output, toMain.snapshot, words)
 }
 
@@ -149,7 +149,7 @@ const ownBytesMax = (room: ActiveRoom): number => room.plans.reduce((sum, { layo
 /** True if history has all that the client misses, of both its streams. */
 function isCovered(room: ActiveRoom, waiting: Waiting): boolean {
   const { arena, layout, book } = room
-  if (waiting.kind !== 'resync' || waiting.epoch !== room.epoch || waiting.seq > committedSeq(arena, layout) || !book.has(waiting.slot)) return false
+  if (waiting.kind === 'join' || waiting.epoch !== room.epoch || waiting.seq > committedSeq(arena, layout) || !book.has(waiting.slot)) return false
   if (oldestSeq(arena, layout) <= waiting.seq + 1) return true
   const isStreamCovered = (stream: number, changedSeq: number): boolean => changedSeq <= waiting.seq || oldestPrevSeq(room, stream, waiting.seq) <= waiting.seq
   return isStreamCovered(roomStream, book.clock.roomChangedSeq) && isStreamCovered(sessionStream(waiting.slot), book.changedSeqOf(waiting.slot))

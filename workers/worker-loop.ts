@@ -121,7 +121,7 @@ function runRooms(worker: Worker): number {
       if (takeTurn(actor, now)) flushActor(worker, actor)
       worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = (monotonicMs() - now) * 1000
     }
-    if (room.waiting.length > 0) serveWaiting(room, worker.section, worker.output)
+    if (room.waiting.length > 0 && room.isCommitted) serveWaiting(room, worker.section, worker.output)
     if (shouldClose(room, now)) close(worker, actor)
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
   }

@@ -25,6 +25,7 @@ export const errorList = {
   'room-failed': entry(4415, false, 'the room could not be opened; the server log says why'),
   'no-space': entry(4416, true, 'no worker has room for it; try again later'),
   'join-refused': entry(4417, false, 'the room refused the join'),
+  'room-locked': entry(4418, false, 'the room takes no more sessions'),
   // While in a room
   'rate-limited': entry(null, true, 'more inputs than the server accepts'),
   'journal-full': entry(null, true, 'the room has too many inputs waiting'),
@@ -37,10 +38,22 @@ export const errorList = {
   'room-closed': entry(4421, false, 'the room was closed'),
   'session-ended': entry(4422, false, 'the room ended this session'),
   'going-away': entry(4423, true, 'the server is stopping'),
-  'too-slow': entry(4424, true, 'the connection takes less than the room sends'),
   'worker-lost': entry(4425, true, 'the room\'s thread could not be restarted'),
+  // Coming back
+  'session-gone': entry(4430, true, 'the room does not know this session any more; join anew'),
+  'bad-token': entry(4431, true, 'the resume token is none of this server; join anew'),
+  'token-used': entry(4432, false, 'a newer connection of this session has been given another token'),
+  'replaced': entry(4433, false, 'the session goes on in another connection'),
+  // Who may
+  'auth-required': entry(4440, false, 'this server wants a token that says who you are'),
+  'auth-invalid': entry(4441, false, 'the token is not one that this server accepts'),
+  'auth-expired': entry(4442, true, 'the token has expired; come back with a new one'),
+  'auth-revoked': entry(4443, false, 'the token was revoked'),
+  'too-many-connections': entry(4444, true, 'too many connections; try again later'),
+  'join-late': entry(4445, true, 'no Join came in time'),
   // The SDK's own
   'connection-lost': entry(null, true, 'the connection was lost'),
+  'answer-lost': entry(null, true, 'the input was applied or refused; the answer was lost with the connection'),
   'timeout': entry(null, true, 'no answer in time'),
 } as const satisfies Record<string, ErrorEntry>
 

@@ -58,6 +58,9 @@ export const journalReservedBytes = 16 * 1024
 export const sessionsDefault = 256
 export const sessionsMax = 16_384
 
+/** A session's user: the claims of its token as JSON. Ids, names and roles fit; whatever is larger belongs in a database. */
+export const userBytesMax = 2048
+
 /** Events per flush, unless the author says otherwise; and their bytes. What must be seen is a row, not an event. */
 export const eventsPerFlushDefault = 256
 export const eventBytesPerFlushMax = 64 * 1024
@@ -73,6 +76,9 @@ export const flushesPerHash = 100
 
 /** A room's ticks that may be late before they are skipped: never burst. */
 export const ticksBehindMax = 1
+
+/** How long a resume token is good for, whatever the room thinks of its session: a month bounds what a leaked one is worth. */
+export const resumeTokenSeconds = 30 * 24 * 3600
 
 /** Inputs the SDK keeps until they are durable. */
 export const heldInputsMax = 1024

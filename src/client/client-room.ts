@@ -16,23 +16,34 @@ export interface ConnectOptions {
   verify?: boolean
   /** How long a join may take, in ms. Default 10,000. */
   joinMs?: number
+  /** Who this is: a JWT that the server checks, or a function that gets one; asked for at every connection. */
+  token?: string | (() => string | Promise<string>)
+  /** How long a lost connection is tried again, in ms. Default: until the server forbids it. */
+  reconnectMs?: number
 }
 
 export type Status = 'live' | 'resuming' | 'closed'
+/** What listeners are told. `rewound`: the room came back from an older snapshot; what was seen since is undone. */
+export type Told = Status | 'rewound'
 
 export interface Stats {
   pingMs: number
   tickMs: number
+  /** The server's clock minus this one's, in ms. */
+  clockOffsetMs: number
   bytesIn: number
   frames: number
   sections: number
   resyncs: number
+  /** Connections that went on with this stay. */
+  reconnects: number
   hashMismatches: number
   missedEvents: number
 }
 
 export interface ClientRoom<S extends Schema> {
   readonly id: string
+  /** Public. Changes if the session could not be resumed and the room was joined anew. */
   readonly sessionId: string
   readonly status: Status
   readonly position: { readonly epoch: number; readonly seq: number }
@@ -47,10 +58,12 @@ export interface ClientRoom<S extends Schema> {
   on<E extends keyof S['events'] & string>(event: E, callback: (data: Values<NonNullable<S['events']>[E]>) => void): Off
   /** After each frame, when all of it is applied and its rows and events were told. */
   onFlush(callback: () => void): Off
-  onStatus(callback: (status: Status, code?: string) => void): Off
+  onStatus(callback: (told: Told, code?: string) => void): Off
   leave(): Promise<void>
 }
 
 export interface Connection {
   join<S extends Schema>(schema: S, where?: Where<S>): Promise<ClientRoom<S>>
+  /** Leaves every room that was joined through it. */
+  close(): void
 }

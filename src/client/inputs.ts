@@ -55,10 +55,31 @@ export function answerInputs(inputs: Inputs, { seq, durableSeq, lastInput, wante
 }
 
 /** Sends from `wanted` on; says so first where inputs from there on are held no longer. */
-function sendAgain({ held, next, send }: Inputs, wanted: number): void {
-  const first = held[0]?.number ?? next
+function sendAgain(inputs: Inputs, wanted: number): void {
+  const { held, send } = inputs, first = firstHeld(inputs)
   if (wanted < first) send(writeSkip(first))
   for (const { number, bytes } of held) if (number >= wanted) send(bytes)
+}
+
+/** The first number that is still held: what a client that comes back may be asked for again. */
+export const firstHeld = ({ held, next }: Inputs): number => held[0]?.number ?? next
+
+/**
+ * A new connection of the same session, which has applied inputs up to `lastInput`: what is behind them is sent again. Who asked before them has
+ * missed the answer.
+ */
+export function continueInputs(inputs: Inputs, lastInput: number): void {
+  for (const number of inputs.asked.keys()) if (number <= lastInput) settle(inputs, number, new KasagiError('answer-lost'))
+  inputs.held = inputs.held.filter(({ number }) => number > lastInput)
+  inputs.next = Math.max(inputs.next, lastInput + 1)
+  sendAgain(inputs, lastInput + 1)
+}
+
+/** The session is gone, and its inputs with it: numbers begin anew. */
+export function forgetInputs(inputs: Inputs, error: Error): void {
+  refuseAsked(inputs, error)
+  inputs.held = []
+  inputs.next = 1
 }
 
 /** The stay is over: whoever still waits hears why. */

@@ -170,6 +170,14 @@ function askResync(inside: Inside): void {
   inside.handlers.resync()
 }
 
+/** The connection is lost, or a new one has yet to say how it goes on: what still comes is not applied. The position stays good. */
+export function holdSync(replication: Replication): void {
+  const inside = replication as Inside
+  inside.state = 'waiting'
+  inside.open = []
+  inside.expected = 0
+}
+
 /** For whoever finds that the state cannot be trusted: nobody's position asks for a snapshot, not for what came since. */
 export function loseSync(replication: Replication): void {
   const inside = replication as Inside

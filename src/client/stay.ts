@@ -1,48 +1,91 @@
 /** One stay in one room: what is known of it on the client, who listens, and how they are called. Browser and Node. */
 import type { KasagiError } from '../base/errors.js'
+import type { Schema } from '../schema/fields.js'
 import type { PublicTables } from '../schema/field-tables.js'
 import type { WelcomeMessage } from '../wire/server-messages.js'
-import type { Stats, Status } from './client-room.js'
-import type { Inputs } from './inputs.js'
+import type { ConnectOptions, Stats, Status, Told, Where } from './client-room.js'
+import { refuseAsked, type Inputs } from './inputs.js'
 import type { Replication } from './replication.js'
 import type { Replica } from './table.js'
 import type { TableCallbacks } from './tables.js'
-import type { Transport } from './web-socket.js'
+import type { OpenTransport, Transport } from './web-socket.js'
 
-/** What a Welcome brings. */
-export interface Welcomed { readonly welcome: WelcomeMessage; readonly replication: Replication; readonly inputs: Inputs }
+/** What the first Welcome brings, and what it goes on with: `welcome` is the newest one. */
+export interface Welcomed { welcome: WelcomeMessage; readonly replication: Replication; readonly inputs: Inputs }
 
-/** A stay, from the first byte to the last. */
+/** How a stay is reached. */
+export interface Address {
+  readonly open: OpenTransport
+  readonly url: string
+  readonly options: ConnectOptions
+  readonly schema: Schema
+  readonly where: Where<Schema>
+}
+
+/** A stay, from the first byte to the last, over as many connections as it takes. */
 export interface Stay {
+  readonly address: Address
   readonly tables: PublicTables
-  readonly verify: boolean
   readonly stats: Stats
   readonly callbacks: Map<string, TableCallbacks>
   readonly onEvent: Map<string, Set<(data: never) => void>>
   readonly onFlush: Set<() => void>
-  readonly onStatus: Set<(status: Status, code?: string) => void>
+  readonly onStatus: Set<(status: Told, code?: string) => void>
   /** Events of the frame that is being applied. */
   events: { readonly name: string; readonly data: unknown }[]
   transport: Transport | undefined
+  /** Counts connections: what an older one still says is void. */
+  attempt: number
+  /** The server has welcomed this connection: inputs may be sent. */
+  isWelcome: boolean
   welcomed: Welcomed | undefined
+  /** Proof of the session; empty: join anew. */
+  token: string
   status: Status
   /** What the server's Notice said; the close follows. */
   notice: KasagiError | undefined
-  timer: ReturnType<typeof setInterval> | undefined
+  /** Connections lost since the last Welcome, and when the first of them was. */
+  losses: number
+  lostMs: number
+  heardMs: number
+  beat: ReturnType<typeof setInterval> | undefined
+  retry: ReturnType<typeof setTimeout> | undefined
+  /** Round trips and the clock offsets that they gave, newest last. */
+  clockSamples: { readonly pingMs: number; readonly offsetMs: number }[]
   onComplete(): void
   onEnd(error: KasagiError): void
 }
 
-export const createStay = (tables: PublicTables, verify: boolean): Stay => ({
-  tables, verify, stats: { pingMs: 0, tickMs: 0, bytesIn: 0, frames: 0, sections: 0, resyncs: 0, hashMismatches: 0, missedEvents: 0 },
+export const createStay = (address: Address, tables: PublicTables): Stay => ({
+  address, tables,
+  stats: { pingMs: 0, tickMs: 0, clockOffsetMs: 0, bytesIn: 0, frames: 0, sections: 0, resyncs: 0, reconnects: 0, hashMismatches: 0, missedEvents: 0 },
   callbacks: new Map(), onEvent: new Map(), onFlush: new Set(), onStatus: new Set(), events: [],
-  transport: undefined, welcomed: undefined, status: 'resuming', notice: undefined, timer: undefined, onComplete: () => {}, onEnd: () => {},
+  transport: undefined, attempt: 0, isWelcome: false, welcomed: undefined, token: '', status: 'resuming', notice: undefined,
+  losses: 0, lostMs: 0, heardMs: 0, beat: undefined, retry: undefined, clockSamples: [], onComplete: () => {}, onEnd: () => {},
 })
 
 export function setStatus(stay: Stay, status: Status, code?: string): void {
   if (stay.status === status) return
   stay.status = status
-  for (const callback of stay.onStatus) call(() => callback(status, code))
+  tell(stay, status, code)
+}
+
+/** Tells those who listen to the status. `rewound` is told, and is no status. */
+export function tell(stay: Stay, told: Told, code?: string): void {
+  for (const callback of stay.onStatus) call(() => callback(told, code))
+}
+
+/** The stay is over; every promise that waits hears why. */
+export function endStay(stay: Stay, error: KasagiError): void {
+  if (stay.status === 'closed') return
+  clearInterval(stay.beat)
+  clearTimeout(stay.retry)
+  if (stay.welcomed !== undefined) refuseAsked(stay.welcomed.inputs, error)
+  stay.isWelcome = false
+  stay.notice = error
+  setStatus(stay, 'closed', error.code)
+  stay.transport?.close()
+  stay.onEnd(error)
 }
 
 /** User code must not break the applying of frames. */

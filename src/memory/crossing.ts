@@ -11,40 +11,47 @@ import { claim, publish, type RingReader, type RingWriter } from './ring.js'
 /** Input ring, main to worker. Words, then bytes. */
 export const toWorker = {
   open: 1,      // roomKey, typeNumber, epochLow, epochHigh, idBytes | id, options
-  join: 2,      // roomKey, connection, sessionIdBytes | session id, join data
+  join: 2,      // roomKey, connection, sessionIdBytes, userBytes | session id, user as JSON, join data
   input: 3,     // roomKey, slot, connection, number, from, input | data
   leave: 4,     // roomKey, connection, why (0 left, 1 dropped)
   resync: 5,    // roomKey, slot, connection, epochLow, epochHigh, seqLow, seqHigh
   release: 6,   // roomKey: the main thread has let go of a closed room's block
   stop: 7,      //
+  resume: 8,    // roomKey, connection, generation, firstHeld, epochLow, epochHigh, seqLow, seqHigh | session id
+  ready: 9,     // roomKey, connection, generation: the Welcome that issued it has arrived
 } as const
-export const openWords = 5, joinWords = 3, inputWords = 6, leaveWords = 3, resyncWords = 7, releaseWords = 1
+export const openWords = 5, joinWords = 4, inputWords = 6, resumeWords = 8
 
 /** Output ring, worker to main. */
 export const toMain = {
   opened: 1,    // roomKey, block address
   failed: 2,    // roomKey | code                                            the room did not open
   record: 3,    // roomKey, address, bytes                                   in the room's history
-  snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connection and slot of each
+  snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connection, slot, last input, generation of each
   refused: 5,   // roomKey, connection | code                                a join
   nack: 6,      // roomKey, slot, connection, number | code                  an input that never reached the journal
   closed: 7,    // roomKey | code                                            the main thread answers with release
 } as const
 export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 1
 
+export const targetWords = 4
+
 export const snapshotKind = { sections: 0, snapshot: 1 } as const
 export const leaveWhy = ['left', 'dropped', 'ended'] as const
 
 /** Handlers by number, as they stand in the arena's mark while author code runs. */
-export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onLeave', 'onInput', 'onTimer', 'derive'] as const
+export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onLeave', 'onInput', 'onTimer', 'derive', 'onDrop', 'onResume'] as const
 export type HandlerName = (typeof handlers)[number]
+
+/** Metrics that workers count. */
+export type CountedMetric = 'handlerErrors' | 'flushSkipped' | 'quantizedClamped' | 'inputsLost'
 
 /** What one of a worker's messages says over its port. */
 export type WorkerMessage =
   | { readonly kind: 'started'; readonly threadId: number }
   | { readonly kind: 'catalog'; readonly types: readonly CatalogEntry[] }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly text: string; readonly fields: Record<string, unknown> }
-  | { readonly kind: 'count'; readonly metric: 'handlerErrors' | 'flushSkipped' | 'quantizedClamped'; readonly labels: Record<string, string>; readonly by: number }
+  | { readonly kind: 'count'; readonly metric: CountedMetric; readonly labels: Record<string, string>; readonly by: number }
   | { readonly kind: 'bell' }
 
 /** What the main thread knows of a room type; workers import the modules. */
@@ -67,16 +74,23 @@ export interface WorkerStart {
   readonly fault: string | undefined
 }
 
-/** Puts one record of `words` and `bytes` into a ring; false if the ring is full. Allocates nothing. */
-export function send(ring: RingWriter, kind: number, words: readonly number[], bytes?: Uint8Array): boolean {
-  const at = claim(ring, kind, words.length * 4 + (bytes === undefined ? 0 : bytes.length))
+/** Puts one record of `words` and the bytes of `parts` into a ring; false if the ring is full. */
+export function send(ring: RingWriter, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
+  const at = claim(ring, kind, parts.reduce((sum, { length }) => sum + length, words.length * 4))
   if (at === 0) return false
   const { u32, u8 } = ring.views
   for (let i = 0; i < words.length; i++) u32[(at >>> 2) + i] = words[i]
-  if (bytes !== undefined) u8.set(bytes, at + words.length * 4)
+  let to = at + words.length * 4
+  for (const part of parts) {
+    u8.set(part, to)
+    to += part.length
+  }
   publish(ring)
   return true
 }
+
+/** A number below 2^53 as two words, the low one first. */
+export const wideWords = (value: number): [number, number] => [value >>> 0, Math.floor(value / 0x1_0000_0000)]
 
 /** A copy of the bytes behind the words of the record just read at `at`. */
 export const bytesBehind = (ring: RingReader, at: number, words: number): Uint8Array =>

@@ -150,7 +150,8 @@ export function recordBytesMaxOf(full: FullTables, sessions: number): number {
   for (const table of full.tables) {
     const rows = align(table.capacity, rowsPerWord)
     const columns = table.fields.length + 2
-    bytes += table.fields.reduce((sum, field) => sum + field.bytes, 2 + (table.ids ? idTable.bytes : 0)) * rows
+    bytes += table.fields.reduce((sum, field) => sum + (field.isJournaled === true ? 2 : field.bytes), 2 + (table.ids ? idTable.bytes : 0)) * rows
+    if (table.fields.some((field) => field.isJournaled)) bytes += journalBytes
     bytes += (columns + 2) * (rows / 8 + 128)
     if (isOwned(table)) bytes += (sessions + 1) * ownedTableBytes(columns) + rows * 16
   }

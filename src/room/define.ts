@@ -17,6 +17,7 @@ export interface NormalDefinition {
   readonly tickHz: number
   readonly flushHz: number
   readonly maxSessions: number
+  readonly graceMs: number
   readonly keepMs: number
   readonly eventsPerFlushMax: number
   readonly version: number
@@ -27,10 +28,10 @@ export interface NormalDefinition {
   }
 }
 
-const singleHandlers = ['derive', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onLeave'] as const
+const singleHandlers = ['derive', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onDrop', 'onResume', 'onLeave'] as const
 type SingleHandler = (typeof singleHandlers)[number]
 const settings = {
-  tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], keepMs: [0, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
+  tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], graceMs: [0, 24 * 3_600_000], keepMs: [0, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
 } as const
 const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers']
 
@@ -77,7 +78,7 @@ export function normalise(definition: Readonly<Record<string, unknown>>): Normal
   const number = (name: keyof typeof settings, fallback: number): number => definition[name] as number | undefined ?? fallback
   const tickHz = number('tickHz', 20)
   return {
-    tickHz, flushHz: number('flushHz', tickHz), maxSessions: number('maxSessions', sessionsDefault), keepMs: number('keepMs', 60_000),
+    tickHz, flushHz: number('flushHz', tickHz), maxSessions: number('maxSessions', sessionsDefault), graceMs: number('graceMs', 30_000), keepMs: number('keepMs', 60_000),
     eventsPerFlushMax: number('eventsPerFlushMax', eventsPerFlushDefault), version: number('version', 1),
     timers: (definition.timers ?? {}) as Record<string, Fields>,
     handlers: {

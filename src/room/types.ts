@@ -83,6 +83,8 @@ export interface Definition<S extends Schema, T extends Record<string, Fields>, 
   flushHz?: number
   /** Default 256. */
   maxSessions?: number
+  /** How long a session whose connection was lost may come back, in ms of room time; 0: not at all. Default 30,000. */
+  graceMs?: number
   /** How long an empty room is kept, in ms. Default 60,000. */
   keepMs?: number
   eventsPerFlushMax?: number
@@ -94,6 +96,11 @@ export interface Definition<S extends Schema, T extends Record<string, Fields>, 
   onClose?(room: R): void
   onTick?(room: R, dtMs: number): void
   onJoin?(room: R, session: Session, join: Values<S['join']>): void
+  /** The session's connection was lost; it keeps its rows and may come back within `graceMs`. */
+  onDrop?(room: R, session: Session): void
+  /** It is back. */
+  onResume?(room: R, session: Session): void
+  /** `dropped`: it did not come back in time. */
   onLeave?(room: R, session: Session, why: 'left' | 'dropped' | 'ended'): void
   onInput?: { [N in keyof S['inputs']]?: (room: R, session: Session, input: Readonly<Values<NonNullable<S['inputs']>[N]>>) => void }
   onTimer?: { [N in keyof T]?: (room: R, arg: Values<T[N]>) => void }

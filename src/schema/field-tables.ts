@@ -32,6 +32,8 @@ export interface FieldTable {
   readonly choices?: readonly string[]
   /** Who owns the row: fixed at spawn until that session leaves, so flushes compare it only then. */
   readonly isOwner?: boolean
+  /** Its values come through the journal, which bounds how many bytes of them one flush can hold. */
+  readonly isJournaled?: boolean
   /** ref: the table it points into. */
   readonly table?: string
 }

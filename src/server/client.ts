@@ -4,6 +4,7 @@
  */
 import type { CatalogEntry } from '../memory/crossing.js'
 import type { Socket } from './sockets.js'
+import type { ResumeClaims } from './tokens.js'
 import type { WorkerLink } from './worker-link.js'
 
 /**
@@ -20,6 +21,10 @@ export interface JoinRequest {
   readonly open: number
   readonly options: Uint8Array
   readonly join: Uint8Array
+  /** Who it is, as JSON; the worker keeps it with the session. */
+  readonly user: string
+  /** It comes back to a session, with this token, position and first input it still holds. */
+  readonly resume: { readonly claims: ResumeClaims; readonly epoch: number; readonly seq: number; readonly firstHeld: number } | undefined
 }
 
 export interface Client {
@@ -31,6 +36,7 @@ export interface Client {
   room: RoomEntry | undefined
   slot: number
   sessionId: string
+  userId: string
   /** Position: the last frame it got. */
   epoch: number
   seq: number
@@ -76,6 +82,6 @@ export interface RoomEntry {
 }
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({
-  socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
+  socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
   appliedThrough: 0, wantsTables: false, chunks: [], asked: false, budget, budgetMs: nowMs,
 })

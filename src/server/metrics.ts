@@ -20,6 +20,7 @@ export function createMetrics() {
     resyncs: counter('resyncs_total', 'Clients caught up, by missing sections or by snapshot', 'kind'),
     flushSkipped: counter('flushes_skipped_total', 'Flushes put off because nothing could take their record', 'type'),
     quantizedClamped: counter('quantized_clamped_total', 'Values outside their quantized field', 'type'),
+    inputsLost: counter('inputs_lost_total', 'Acknowledged inputs that a room restored from its snapshot does not have', 'type'),
     handlerErrors: counter('handler_errors_total', 'Author code that threw', 'type', 'handler'),
     workerDeaths: counter('worker_deaths_total', 'Worker threads that ended', 'reason'),
     arenaFree: gauge('arena_free_bytes', 'Address space left in a worker\'s arena', 'worker'),

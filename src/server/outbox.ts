@@ -4,7 +4,7 @@
  * released, and history may be overwritten up to there.
  */
 import { errorEntry } from '../base/errors.js'
-import { snapshotKind, toWorker } from '../memory/crossing.js'
+import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWide, storeWord } from '../memory/views.js'
 import { readNacks, readReceivers, readRecordHead, readRoutes, readSections, recordAudience, routeFlags, type Route, type SectionRef } from '../wire/record.js'
@@ -13,11 +13,13 @@ import { writeNotice, writeOwn, writeOwnInto, writeResynced, writeWelcome, type 
 import { broadcastSection, type Traffic } from './broadcast.js'
 import type { Client, RoomEntry } from './client.js'
 import { leaveRoom } from './rooms.js'
-import { tell, wakeWorker, type SnapshotPost, type WorkerLink } from './worker-link.js'
+import type { Tokens } from './tokens.js'
+import { tell, wakeWorker, type SnapshotPost, type SnapshotTarget, type WorkerLink } from './worker-link.js'
 
 export interface Outbox {
   readonly backlogBytes: number
   readonly traffic: Traffic
+  readonly tokens: Tokens
   onResync(kind: 'sections' | 'snapshot'): void
 }
 
@@ -112,7 +114,7 @@ export function sendOwn(outbox: Outbox, client: Client, nacks: readonly NackMess
   }))
 }
 
-/** Sessions that the record says have joined or left. */
+/** Sessions that the record says have joined, come back, moved on or left. */
 function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]): void {
   for (const { slot, connection, flags } of routes) {
     const client = room.clients.get(connection)
@@ -120,6 +122,8 @@ function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]
     if ((flags & routeFlags.joined) !== 0) {
       client.slot = slot
       room.bySlot.set(slot, client)
+    } else if ((flags & routeFlags.replaced) !== 0) {
+      dismiss(outbox, client, 'replaced')
     } else if ((flags & routeFlags.left) !== 0) {
       if (room.bySlot.get(slot) === client) room.bySlot.delete(slot)
       dismiss(outbox, client, (flags & routeFlags.closing) !== 0 ? 'room-closed' : 'session-ended')
@@ -127,13 +131,17 @@ function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]
   }
 }
 
-/** Ends a client's stay with a Notice and the code's close. */
+/** Codes behind which the client may come back to its session; all others end the stay. */
+const stays: ReadonlySet<string> = new Set(['flood', 'going-away', 'worker-lost', 'auth-expired'])
+
+/** Ends a client's connection with a Notice and the code's close. */
 export function dismiss(outbox: Outbox, client: Client, code: string, text = ''): void {
   if (client.state === 'gone') return
   client.state = 'gone'
   send(outbox, client, writeNotice(code, text === '' ? errorEntry(code).text : text))
+  // Before the socket ends: its end is told at once, and would be taken for a lost connection.
+  leaveRoom(client, stays.has(code) ? 1 : 0)
   client.socket.end(errorEntry(code).close ?? 4420, code)
-  leaveRoom(client, code === 'left' ? 0 : 1)
 }
 
 /** Takes a snapshot, or missed sections, out of the room's area, and begins to hand it to those it is for. */
@@ -153,34 +161,37 @@ export function deliverSnapshot(outbox: Outbox, room: RoomEntry, post: SnapshotP
   storeWord(arena, room.base + atSnapshotBusy, 0)
   wakeWorker(room.link)
   const isMissed = post.kind === snapshotKind.sections
-  for (const { connection, slot } of post.targets) {
-    const client = room.clients.get(connection)
+  for (const target of post.targets) {
+    const client = room.clients.get(target.connection)
     if (client === undefined || client.state === 'gone' || client.state === 'live' || client.state === 'catching') continue
-    begin(outbox, room, client, slot, post, isMissed ? ordered : [...shared, ...own.get(sessionStream(slot)) ?? []])
+    begin(outbox, room, client, target, post, isMissed ? ordered : [...shared, ...own.get(sessionStream(target.slot)) ?? []])
   }
 }
 
-function begin(outbox: Outbox, room: RoomEntry, client: Client, slot: number, post: SnapshotPost, chunks: Uint8Array[]): void {
-  const isJoin = client.state === 'joining'
+/** A Welcome to those who join or come back; what follows it is told to whoever has been here before. */
+function begin(outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost, chunks: Uint8Array[]): void {
+  const isJoin = client.state === 'joining', isKnown = !isJoin || client.request?.resume !== undefined
   const position = { epoch: post.epoch, seq: post.seq }
-  client.slot = slot
+  client.slot = target.slot
   client.asked = false
-  room.bySlot.set(slot, client)
-  const message = isJoin ? welcome(room, client, post) : writeResynced({ kind: post.kind, ...position })
-  if (!isJoin) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
+  room.bySlot.set(target.slot, client)
+  if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
+  if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
   Object.assign(client, position)
   client.chunks = chunks
   client.state = 'catching'
   client.socket.cork(() => {
-    send(outbox, client, message)
+    if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
+    if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, ...position }))
     handOut(outbox, client)
   })
 }
 
-const welcome = (room: RoomEntry, client: Client, post: SnapshotPost): Uint8Array => writeWelcome({
+const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost): Uint8Array => writeWelcome({
   epoch: post.epoch, seq: post.seq, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, tick: post.tick,
-  tickHz: room.type.tickHz, flushHz: room.type.flushHz, roomId: room.id, sessionId: client.sessionId, slot: client.slot, lastInput: client.appliedThrough,
-  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', token: '', generation: 1,
+  tickHz: room.type.tickHz, flushHz: room.type.flushHz, roomId: room.id, sessionId: client.sessionId, slot: client.slot, lastInput: target.lastInput,
+  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', generation: target.generation + 1,
+  token: outbox.tokens.issue({ roomId: room.id, sessionId: client.sessionId, userId: client.userId, generation: target.generation + 1 }),
 })
 
 /** Sends chunks while the socket takes them; behind the last one the client is live, or asks for what came meanwhile. */
@@ -196,9 +207,7 @@ export function askResync(client: Client): void {
   const { room } = client
   client.state = 'behind'
   if (room === undefined || client.asked) return
-  const { epoch, seq } = client
-  const wide = (value: number): [number, number] => [value >>> 0, Math.floor(value / 0x1_0000_0000)]
-  client.asked = tell(room.link, toWorker.resync, [room.key, client.slot, client.connection, ...wide(epoch), ...wide(seq)])
+  client.asked = tell(room.link, toWorker.resync, [room.key, client.slot, client.connection, ...wideWords(client.epoch), ...wideWords(client.seq)])
 }
 
 /** The socket has taken what was queued. */

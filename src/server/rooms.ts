@@ -3,7 +3,7 @@
  * that placement names, on the next one if that has no space, and forgotten when its worker has closed it and the block was released.
  */
 import type { CatalogEntry } from '../memory/crossing.js'
-import { toWorker } from '../memory/crossing.js'
+import { toWorker, wideWords } from '../memory/crossing.js'
 import type { Client, RoomEntry } from './client.js'
 import { placesFor } from './placement.js'
 import { tell, tellSurely, type WorkerLink } from './worker-link.js'
@@ -39,12 +39,8 @@ const textEncoder = new TextEncoder()
 
 function askOpen(entry: RoomEntry): boolean {
   const id = textEncoder.encode(entry.id)
-  const bytes = new Uint8Array(id.length + entry.openOptions.length)
-  bytes.set(id)
-  bytes.set(entry.openOptions, id.length)
-  const words = [entry.key, entry.type.number, entry.epoch >>> 0, Math.floor(entry.epoch / 0x1_0000_0000), id.length]
-
-  return tell(entry.link, toWorker.open, words, bytes)
+  const words = [entry.key, entry.type.number, ...wideWords(entry.epoch), id.length]
+  return tell(entry.link, toWorker.open, words, id, entry.openOptions)
 }
 
 /** The worker has no space: the next one in rendezvous order is asked. False if there is none. */

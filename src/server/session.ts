@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { monotonicMs } from '../base/clock.js'
 import { errorList, type ErrorCode } from '../base/errors.js'
-import { toWorker, type CatalogEntry } from '../memory/crossing.js'
+import { toWorker, wideWords, type CatalogEntry } from '../memory/crossing.js'
 import { atTickUs } from '../memory/room-layout.js'
 import { readClientMessage, type ClientMessage } from '../wire/client-messages.js'
 import { protocolVersion } from '../wire/protocol.js'
@@ -15,7 +15,8 @@ import { createClient, type Client, type JoinRequest, type RoomEntry } from './c
 import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
 import { openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
-import { tell } from './worker-link.js'
+import type { Tokens } from './tokens.js'
+import { tell, tellSurely } from './worker-link.js'
 
 export interface SessionLimits { readonly messageBytes: number; readonly inputsPerSecond: number; readonly inputsBurst: number }
 
@@ -24,6 +25,7 @@ export interface Sessions {
   readonly outbox: Outbox
   readonly types: ReadonlyMap<string, CatalogEntry>
   readonly limits: SessionLimits
+  readonly tokens: Tokens
   /** Counts a refusal and logs it, within bounds. */
   refused(client: Client, code: ErrorCode, detail?: string): void
   countFrame(bytes: number): void
@@ -59,7 +61,7 @@ export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): 
     case 'leave': return dismiss(sessions.outbox, client, 'left')
     case 'ping': return pong(client, message.sent)
     case 'skip': return skip(client, message.to)
-    case 'ready': return
+    case 'ready': return ready(client, message.generation)
   }
 }
 
@@ -90,10 +92,24 @@ function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
   if (type === undefined) return refuse(sessions, client, 'unknown-type')
   if (message.schemaHash !== 0 && message.schemaHash !== type.hash) return refuse(sessions, client, 'schema-mismatch')
   if (message.name !== undefined && !roomName.test(message.name)) return refuse(sessions, client, 'bad-room-name')
+  const resume = resumeOf(sessions, type, message)
+  if (resume === 'bad-token') return refuse(sessions, client, resume)
   client.wantsTables = message.schemaHash === 0
-  client.sessionId = randomUUID().slice(0, 23)
-  client.request = { type, name: message.name, open: message.open, options: message.options.slice(), join: message.join.slice() }
+  client.sessionId = resume?.claims.sessionId ?? randomUUID().slice(0, 23)
+  client.userId = resume?.claims.userId ?? client.sessionId
+  Object.assign(client, { epoch: resume?.epoch ?? 0, seq: resume?.seq ?? 0 })
+  client.request = {
+    type, name: message.name, open: message.open, options: message.options.slice(), join: message.join.slice(), resume,
+    user: JSON.stringify({ id: client.userId }),
+  }
   findRoom(sessions, client, client.request)
+}
+
+function resumeOf({ tokens }: Sessions, type: CatalogEntry, { resume }: Of<'join'>): JoinRequest['resume'] | 'bad-token' {
+  if (resume === undefined) return undefined
+  const claims = tokens.read(resume.token)
+  if (claims === undefined || !claims.roomId.startsWith(`${type.name}:`) || resume.firstHeld < 1) return 'bad-token'
+  return { claims, epoch: resume.epoch, seq: resume.seq, firstHeld: resume.firstHeld }
 }
 
 /** Routes a join to the room it names or matches. Again, if that room closed while the join was on its way. */
@@ -107,27 +123,34 @@ export function findRoom(sessions: Sessions, client: Client, request: JoinReques
   else room.pending.push(client)
 }
 
-function roomFor({ rooms }: Sessions, { type, name: asked, open, options }: JoinRequest): RoomEntry | ErrorCode {
+function roomFor({ rooms }: Sessions, { type, name: asked, open, options, resume }: JoinRequest): RoomEntry | ErrorCode {
   const isOpen = (room: RoomEntry): boolean => room.type === type && room.state !== 'closed'
-  if (open !== 2) {
-    const found = asked === undefined
+  const id = resume?.claims.roomId ?? (asked === undefined ? undefined : `${type.name}:${asked}`)
+  if (open !== 2 || resume !== undefined) {
+    const found = id === undefined
       ? [...rooms.byId.values()].find((room) => isOpen(room) && room.clients.size < type.maxSessions)
-      : rooms.byId.get(`${type.name}:${asked}`)
+      : rooms.byId.get(id)
     if (found !== undefined && isOpen(found)) return found
     if (open === 1) return 'room-absent'
   }
-  const name = asked ?? randomUUID().slice(0, 8)
-  return openRoomEntry(rooms, `${type.name}:${name}`, type, options) ?? 'no-space'
+  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, options) ?? 'no-space'
 }
 
-/** The room is open: the join goes to its worker. */
+const encoder = new TextEncoder()
+
+/** The room is open: the join, or the resume, goes to its worker. */
 export function sendJoin(sessions: Sessions, client: Client): void {
-  const room = client.room!
-  const id = new TextEncoder().encode(client.sessionId), data = client.request!.join
-  const bytes = new Uint8Array(id.length + data.length)
-  bytes.set(id)
-  bytes.set(data, id.length)
-  if (!tell(room.link, toWorker.join, [room.key, client.connection, id.length], bytes)) refuse(sessions, client, 'no-space')
+  const { join, user, resume } = client.request!, room = client.room!
+  const id = encoder.encode(client.sessionId), userBytes = encoder.encode(user)
+  const told = resume === undefined
+    ? tell(room.link, toWorker.join, [room.key, client.connection, id.length, userBytes.length], id, userBytes, join)
+    : tell(room.link, toWorker.resume, [room.key, client.connection, resume.claims.generation, resume.firstHeld, ...wideWords(resume.epoch), ...wideWords(resume.seq)], id)
+  if (!told) refuse(sessions, client, 'no-space')
+}
+
+/** Its newest token has arrived: older ones are void from here on. */
+function ready({ room, connection }: Client, generation: number): void {
+  if (room !== undefined) tellSurely(room.link, toWorker.ready, [room.key, connection, generation])
 }
 
 function input(sessions: Sessions, client: Client, { number, input: index, data }: Of<'input'>): void {

@@ -5,13 +5,16 @@
 import { inputRingBytes } from '../base/limits.js'
 import { createArena, disarmDoorbell, type Arena } from '../memory/arena.js'
 import { atInputRing, atOutputRing, atWake, outputRingBytes } from '../memory/arena-layout.js'
-import { closedWords, failedWords, nackWords, refusedWords, send, snapshotWords, textBehind, toMain } from '../memory/crossing.js'
+import { closedWords, failedWords, nackWords, refusedWords, send, snapshotWords, targetWords, textBehind, toMain } from '../memory/crossing.js'
 import { createRingReader, createRingWriter, read, release, wake, type RingReader, type RingWriter } from '../memory/ring.js'
+
+/** A client that is to get it, and what its Welcome says of its session. */
+export interface SnapshotTarget { readonly connection: number; readonly slot: number; readonly lastInput: number; readonly generation: number }
 
 export interface SnapshotPost {
   readonly roomKey: number; readonly kind: number; readonly epoch: number; readonly seq: number; readonly tick: number
   readonly address: number; readonly bytes: number
-  readonly targets: readonly { readonly connection: number; readonly slot: number }[]
+  readonly targets: readonly SnapshotTarget[]
 }
 
 export interface LinkHandlers {
@@ -47,8 +50,8 @@ export function createWorkerLink(worker: number, arenaBytes: number): WorkerLink
 }
 
 /** Puts one record into the worker's input ring and wakes it; false if the ring is full. */
-export function tell(link: WorkerLink, kind: number, words: readonly number[], bytes?: Uint8Array): boolean {
-  if (!send(link.input, kind, words, bytes)) return false
+export function tell(link: WorkerLink, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
+  if (!send(link.input, kind, words, ...parts)) return false
   wake(link.arena, atWake)
   return true
 }
@@ -92,8 +95,8 @@ function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
 function readSnapshotPost({ arena: { u32 } }: WorkerLink, word: number): SnapshotPost {
   const wide = (index: number): number => u32[word + index] + u32[word + index + 1] * 0x1_0000_0000
   const targets = Array.from({ length: u32[word + 9] }, (_, index) => {
-    const from = word + snapshotWords + index * 2
-    return { connection: u32[from], slot: u32[from + 1] }
+    const from = word + snapshotWords + index * targetWords
+    return { connection: u32[from], slot: u32[from + 1], lastInput: u32[from + 2], generation: u32[from + 3] }
   })
   return { roomKey: u32[word], kind: u32[word + 1], epoch: wide(2), seq: wide(4), tick: u32[word + 6], address: u32[word + 7], bytes: u32[word + 8], targets }
 }

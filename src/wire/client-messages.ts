@@ -26,7 +26,15 @@ export interface JoinMessage {
   /** Packed fields, each. A view of the message. */
   readonly join: Uint8Array
   readonly options: Uint8Array
+  /** A bitmap of the listing fields that are asked for, then those packed; empty: any room. */
+  readonly match: Uint8Array
+  /** Who it is: a JWT. */
+  readonly userToken: string | undefined
+  readonly resume: ResumeFields | undefined
 }
+
+/** What a client that comes back brings: its secret token, what it has, and the first input number that it still holds. */
+export interface ResumeFields { readonly token: string; readonly epoch: number; readonly seq: number; readonly firstHeld: number }
 export type ClientMessage =
   | JoinMessage
   | { readonly kind: 'input'; readonly number: number; readonly input: number; readonly data: Uint8Array }
@@ -98,18 +106,32 @@ function readVerified(message: ClientMessageTable): ClientMessage | undefined {
 const readJoin = (body: Join): JoinMessage => ({
   kind: 'join', protocol: body.protocol(), schema: text(body.schema(asBytes))!, schemaHash: body.schemaHash(),
   name: text(body.name(asBytes)), open: body.open(), join: body.joinArray() ?? none, options: body.optionsArray() ?? none,
+  match: body.matchArray() ?? none, userToken: text(body.userToken(asBytes)), resume: readResume(body),
 })
+
+function readResume(body: Join): ResumeFields | undefined {
+  const token = text(body.resumeToken(asBytes)), at = body.position()
+  if (token === undefined) return undefined
+  return { token, epoch: at === null ? 0 : wide(at.epochLow(), at.epochHigh()), seq: at === null ? 0 : wide(at.seqLow(), at.seqHigh()), firstHeld: body.firstHeld() }
+}
 
 function finish(builder: Builder, type: ClientBody, body: number): Uint8Array {
   builder.finish(ClientMessageTable.createClientMessage(builder, type, body), identifier)
   return builder.asUint8Array()
 }
 
-export function writeJoin(message: Omit<JoinMessage, 'kind' | 'protocol'>): Uint8Array {
+/** What a client says of itself; `match`, `userToken` and `resume` only where they apply. */
+export type JoinFields = Omit<JoinMessage, 'kind' | 'protocol' | 'match' | 'userToken' | 'resume'> & Partial<Pick<JoinMessage, 'match' | 'userToken' | 'resume'>>
+
+export function writeJoin(message: JoinFields): Uint8Array {
   const builder = new Builder(256)
   const schema = builder.createString(message.schema)
   const name = message.name === undefined ? 0 : builder.createString(message.name)
   const join = Join.createJoinVector(builder, message.join), options = Join.createOptionsVector(builder, message.options)
+  const match = message.match === undefined || message.match.length === 0 ? 0 : Join.createMatchVector(builder, message.match)
+  const userToken = message.userToken === undefined ? 0 : builder.createString(message.userToken)
+  const { resume } = message
+  const token = resume === undefined ? 0 : builder.createString(resume.token)
   Join.startJoin(builder)
   Join.addProtocol(builder, protocolVersion)
   Join.addSchema(builder, schema)
@@ -118,6 +140,13 @@ export function writeJoin(message: Omit<JoinMessage, 'kind' | 'protocol'>): Uint
   Join.addOpen(builder, message.open)
   Join.addJoin(builder, join)
   Join.addOptions(builder, options)
+  if (match !== 0) Join.addMatch(builder, match)
+  if (userToken !== 0) Join.addUserToken(builder, userToken)
+  if (resume !== undefined) {
+    Join.addResumeToken(builder, token)
+    Join.addPosition(builder, putPosition(builder, resume.epoch, resume.seq))
+    Join.addFirstHeld(builder, resume.firstHeld)
+  }
   return finish(builder, ClientBody.Join, Join.endJoin(builder))
 }
 
@@ -126,11 +155,13 @@ export function writeInput(number: number, input: number, data: Uint8Array): Uin
   return finish(builder, ClientBody.Input, Input.createInput(builder, number, input, Input.createDataVector(builder, data)))
 }
 
+const high = (value: number): number => Math.floor(value / 0x1_0000_0000)
+const putPosition = (builder: Builder, epoch: number, seq: number): number => Position.createPosition(builder, epoch >>> 0, high(epoch), seq >>> 0, high(seq))
+
 export function writeResync(epoch: number, seq: number): Uint8Array {
   const builder = new Builder(64)
-  const high = (value: number): number => Math.floor(value / 0x1_0000_0000)
   Resync.startResync(builder)
-  Resync.addPosition(builder, Position.createPosition(builder, epoch >>> 0, high(epoch), seq >>> 0, high(seq)))
+  Resync.addPosition(builder, putPosition(builder, epoch, seq))
   return finish(builder, ClientBody.Resync, Resync.endResync(builder))
 }
 

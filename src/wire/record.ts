@@ -11,7 +11,7 @@ const vectors = { data: 0, sections: 1, routes: 2, nacks: 3, receivers: 4 } as c
 const sectionRefWords = 4, routeWords = 4, nackWords = 4, receiverWords = 2
 
 export const recordAudience = { everyone: 0, owner: 1, server: 2, some: 3 } as const
-export const routeFlags = { joined: 1, left: 2, closing: 4 } as const
+export const routeFlags = { joined: 1, left: 2, closing: 4, replaced: 8 } as const
 
 export interface RecordHead {
   epoch: number; seq: number; durableSeq: number; parentEpoch: number; forkSeq: number; journalThrough: number; tick: number

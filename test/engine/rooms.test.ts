@@ -142,7 +142,7 @@ describe('rooms', () => {
     await expect(connect(server.url).join(club, { name, join: { name: 'e' } })).rejects.toMatchObject({ code: 'room-full' })
     await crowd[0].ask('lock', {})
     await crowd[1].leave()
-    await expect(connect(server.url).join(club, { name, join: { name: 'e' } })).rejects.toMatchObject({ code: 'room-full' })
+    await expect(connect(server.url).join(club, { name, join: { name: 'e' } })).rejects.toMatchObject({ code: 'room-locked' })
     await leave(crowd)
   })
 

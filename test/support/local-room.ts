@@ -5,7 +5,7 @@
 import { inputRingBytes } from '../../src/base/limits.js'
 import { atInputRing, atOutputRing, outputRingBytes } from '../../src/memory/arena-layout.js'
 import { createArena, takeGeneration, type Arena } from '../../src/memory/arena.js'
-import { send, snapshotWords, toMain, toWorker } from '../../src/memory/crossing.js'
+import { send, snapshotWords, targetWords, toMain, toWorker } from '../../src/memory/crossing.js'
 import { createRingReader, createRingWriter, read, release } from '../../src/memory/ring.js'
 import { atReleasedSeq, atSnapshotBusy } from '../../src/memory/room-layout.js'
 import { storeWide, storeWord } from '../../src/memory/views.js'
@@ -67,7 +67,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
-    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, refuse: (_, __, code) => { refused.push(code) },
+    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, onInputsLost: () => {}, refuse: (_, __, code) => { refused.push(code) },
   }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, options: new Uint8Array(0) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
@@ -89,10 +89,8 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
       clients.push(client)
       const id = new TextEncoder().encode(`session-${client.connection}`)
       const join = packToBytes(type.full.join, data)
-      const bytes = new Uint8Array(id.length + join.length)
-      bytes.set(id)
-      bytes.set(join, id.length)
-      send(input, toWorker.join, [1, client.connection, id.length], bytes)
+      const user = new TextEncoder().encode('{}')
+      send(input, toWorker.join, [1, client.connection, id.length, user.length], new Uint8Array([...id, ...user, ...join]))
       return client
     },
     leave: (client) => { send(input, toWorker.leave, [1, client.connection, 0]); clients.splice(clients.indexOf(client), 1) },
@@ -158,7 +156,7 @@ function deliverRecord(arena: Arena, clients: readonly LocalClient[], record: nu
 function deliverSnapshot(arena: Arena, clients: readonly LocalClient[], at: number): void {
   const words = Array.from({ length: snapshotWords }, (_, index) => arena.u32[(at >>> 2) + index])
   for (let target = 0; target < words[9]; target++) {
-    const from = (at >>> 2) + snapshotWords + target * 2
+    const from = (at >>> 2) + snapshotWords + target * targetWords
     const client = clients.find(({ connection }) => connection === arena.u32[from])
     if (client === undefined) continue
     client.slot = arena.u32[from + 1]

@@ -6,6 +6,8 @@ import { readServerMessage, writeNotice, writeOwn, writeOwnInto, writePong, writ
 
 const far = 2 ** 44 + 12_345
 const join = { schema: 'arena', schemaHash: 77, name: 'Räume', open: 2, join: new Uint8Array([1, 2]), options: new Uint8Array([3]) }
+const resume = { token: 'secret', epoch: far, seq: far + 2, firstHeld: 17 }
+const full = { ...join, match: new Uint8Array([1, 9]), userToken: 'a.b.c', resume }
 const welcome = {
   epoch: far, seq: far + 1, parentEpoch: far + 2, forkSeq: far + 3, tick: 4, tickHz: 30, flushHz: 15, roomId: 'arena:main', sessionId: 's', slot: 5,
   lastInput: 6, schemaHash: 7, schema: '{}', token: 't', generation: 8,
@@ -15,13 +17,14 @@ const nacks = [{ number: 9, code: 'not-your-turn', text: 'wait' }, { number: 10,
 
 /** Every message once: what released clients and servers exchange. */
 const messages: Record<string, Uint8Array> = {
-  join: writeJoin(join), input: writeInput(3, 4, new Uint8Array([5, 6, 7])), resync: writeResync(far, far + 1), leave: writeLeave(), ping: writePing(1.5), ready: writeReady(2), skip: writeSkip(3),
+  join: writeJoin(join), 'join-resume': writeJoin(full), input: writeInput(3, 4, new Uint8Array([5, 6, 7])), resync: writeResync(far, far + 1), leave: writeLeave(), ping: writePing(1.5), ready: writeReady(2), skip: writeSkip(3),
   welcome: writeWelcome(welcome), own: writeOwn(own), 'own-with-nacks': writeOwn({ ...own, nacks }), notice: writeNotice('room-full', 'no seat'), resynced: writeResynced({ kind: 1, epoch: far, seq: 2 }), pong: writePong({ sent: 1, serverMs: 2, tickMs: 0.5 }),
 }
 
 describe('messages', () => {
   it('messages: clients\' messages are read as written', () => {
-    expect(readClientMessage(messages.join)).toEqual({ kind: 'join', protocol: 1, ...join })
+    expect(readClientMessage(messages.join)).toEqual({ kind: 'join', protocol: 1, ...join, match: new Uint8Array(0), userToken: undefined, resume: undefined })
+    expect(readClientMessage(messages['join-resume'])).toEqual({ kind: 'join', protocol: 1, ...full })
     expect(readClientMessage(messages.input)).toEqual({ kind: 'input', number: 3, input: 4, data: new Uint8Array([5, 6, 7]) })
     expect(readClientMessage(messages.resync)).toEqual({ kind: 'resync', epoch: far, seq: far + 1 })
     expect([messages.leave, messages.ping, messages.ready, messages.skip].map(readClientMessage)).toEqual([{ kind: 'leave' }, { kind: 'ping', sent: 1.5 }, { kind: 'ready', generation: 2 }, { kind: 'skip', to: 3 }])

@@ -24,7 +24,7 @@ describe('history', () => {
     const local = createLocalRoom(room), client = local.join(), seqs: number[] = []
     local.turn()
     local.holds = true
-    for (let n = 0; n < 60; n++) { local.turn(); seqs.push(client.replication.position.seq) }
+    for (let n = 0; n < 120; n++) { local.turn(); seqs.push(client.replication.position.seq) }
     expect(local.skipped()).toBeGreaterThan(10)
     const stuckAt = committedSeq(local.arena, local.actor.room.layout)
     expect(seqs[seqs.length - 1]).toBe(stuckAt)
