@@ -1,7 +1,7 @@
 /** Settings: one table from which flags, environment and --help come. A wrong one is one line that says what is allowed. */
 import { availableParallelism } from 'node:os'
 import { KasagiError } from './base/errors.js'
-import { arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, inputsPerSecondMax } from './base/limits.js'
+import { arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, inputsPerSecondMax, stallMsDefault } from './base/limits.js'
 
 export interface Config {
   readonly port: number
@@ -12,6 +12,7 @@ export interface Config {
   readonly messageBytes: number
   readonly inputsPerSecond: number
   readonly backlogBytes: number
+  readonly stallMs: number
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly logJson: boolean
   /** Tests only: the fault point at which a worker ends, once. */
@@ -57,6 +58,7 @@ export const settings: readonly Setting[] = [
   { key: 'messageBytes', flag: 'message-bytes', env: ['KASAGI_MESSAGE_BYTES'], value: 'N', help: 'largest message of a client', fallback: () => clientMessageBytesMax, parse: bytes(64, 1024 ** 2), allowed: '64 to 1M' },
   { key: 'inputsPerSecond', flag: 'inputs-per-second', env: ['KASAGI_INPUTS_PER_SECOND'], value: 'N', help: 'messages a client may send per second', fallback: () => inputsPerSecondMax, parse: integer(1, 1_000_000), allowed: '1 to 1000000' },
   { key: 'backlogBytes', flag: 'backlog-bytes', env: ['KASAGI_BACKLOG_BYTES'], value: 'N', help: 'bytes queued for a client before it counts as slow', fallback: () => backlogBytesDefault, parse: bytes(1024, 1024 ** 3), allowed: '1K to 1G' },
+  { key: 'stallMs', flag: 'stall-ms', env: ['KASAGI_STALL_MS'], value: 'N', help: 'a thread that stands still so long is ended', fallback: () => stallMsDefault, parse: integer(300, 3_600_000), allowed: '300 to 3600000' },
   { key: 'logLevel', flag: 'log-level', env: ['KASAGI_LOG_LEVEL'], value: 'LEVEL', help: 'error, warn, info, debug or silent', fallback: () => 'info', parse: one(levels), allowed: levels.join(', ') },
   { key: 'logJson', flag: 'log-json', env: ['KASAGI_LOG_JSON'], value: '', help: 'log JSON lines', fallback: () => false, parse: (text) => ['', '1', 'true'].includes(text) ? true : text === '0' || text === 'false' ? false : undefined, allowed: '1 or 0' },
   { key: 'fault', flag: 'fault', env: ['KASAGI_FAULT'], value: 'POINT', help: '', hidden: true, fallback: () => undefined, parse: (text) => text, allowed: 'a fault point' },

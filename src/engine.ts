@@ -61,12 +61,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const catalogs = new Catalogs(parts)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
-    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, fault: config.fault,
+    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, fault: config.fault, stallMs: config.stallMs,
     onMessage: (worker, message) => onWorkerMessage(parts, worker, message, linkHandlers, catalogs),
     onBroken: (text) => catalogs.broken(text),
-    onDeath: (worker, reason) => {
-      parts.metrics.workerDeaths.inc({ reason })
-      options.log.error({ worker, reason }, `worker ${worker} died (${reason})${markedCode(parts, worker)}; its successor takes over`)
+    onDeath: (worker, { kind, text }) => {
+      parts.metrics.workerDeaths.inc({ reason: kind })
+      options.log.error({ worker, kind }, `worker ${worker} died (${kind}: ${text})${markedCode(parts, worker)}; its successor takes over`)
       askAgain(parts.links[worker], parts.rooms.byKey.values())
     },
     onGivenUp: (worker) => giveUp(parts, worker),

@@ -14,6 +14,7 @@ import { createEncoder } from './encode.js'
 import { createFaults } from './faults.js'
 import type { Flusher } from './flush.js'
 import type { OpenContext } from './open-room.js'
+import { chargeDeath } from './poison.js'
 import { catalogOf, createRoomType, type RoomType } from './room-type.js'
 import { runLoop, type Worker } from './worker-loop.js'
 
@@ -36,6 +37,8 @@ export default async function work(start: WorkerStart): Promise<string | undefin
   post({ kind: 'started', threadId })
   await new Promise((resolve) => { (start.port as unknown as NodePort).once('message', resolve) })
   const arena = attachArena(start.memory)
+  const charged = chargeDeath(arena, start.ranOutOfHeap)
+  if (charged !== undefined) post({ kind: 'log', level: 'error', text: charged, fields: {} })
   try {
     await runLoop(createWorker(arena, types, start, post))
   } catch (error) {
@@ -79,10 +82,10 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
       kind: 'log', level, text: typeof what === 'string' ? `${room.id}: ${what}` : room.id,
       fields: { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) },
     }),
-    onInputsLost: (room, by) => count('inputsLost', { type: room.type.name }, by),
+    count: (room, metric, by) => count(metric, { type: room.type.name }, by),
     refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
   }
-  return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), ringBell: () => post({ kind: 'bell' }) }
+  return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }) }
 }
 
 /** What crosses a port must be plain; what an author logs may be anything. */

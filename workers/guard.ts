@@ -13,13 +13,15 @@ export class Rejection extends Error {
 
 export type Reporter = (room: ActiveRoom, handler: string, error: unknown) => void
 
-/** What became of a call: `ok`, `rejected` with its answer, or `threw`. */
-export type Outcome = { readonly kind: 'ok'; readonly value: unknown } | { readonly kind: 'rejected'; readonly rejection: Rejection } | { readonly kind: 'threw' }
+/** What became of a call: `ok`, `rejected` with its answer, `threw`, or `poisoned`: not called, because it has ended threads. */
+export type Outcome = { readonly kind: 'ok'; readonly value: unknown } | { readonly kind: 'rejected'; readonly rejection: Rejection } | { readonly kind: 'threw' | 'poisoned' }
 
 const ok = (value: unknown): Outcome => ({ kind: 'ok', value })
 
 /** Runs one handler of a room. `detail` names the input or timer; `journalNumber` is the entry in progress, 0 for ticks and timers. */
 export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, detail: string, journalNumber: number, run: () => unknown): Outcome {
+  const { number: skipped, inputsThrough } = room.poison
+  if (journalNumber !== 0 && (journalNumber === skipped || (journalNumber <= inputsThrough && handler === 'onInput'))) return { kind: 'poisoned' }
   const name = detail === '' ? handler : `${handler}.${detail}`
   mark(room.arena, room.key, handlers.indexOf(handler), journalNumber)
   try {

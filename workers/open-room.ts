@@ -5,12 +5,14 @@
  * published and applied once more first (the main thread drops a seq it has seen). Then live columns are written anew from committed.
  */
 import { assert } from '../src/base/assert.js'
+import { roomIdBytesMax } from '../src/base/limits.js'
 import { monotonicMs } from '../src/base/clock.js'
 import { allocateBlock, type Arena, type Block } from '../src/memory/arena.js'
+import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
   atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atTypeNumber,
-  layoutRoom, roomHeaderBytes, roomMagic, type RoomLayout,
+  layoutRoom, roomMagic, type RoomLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
@@ -24,6 +26,7 @@ import { finishCommit, flushRoom, type Flusher } from './flush.js'
 import { guard, type Reporter } from './guard.js'
 import { committedSeq, pendingSeq, recordOf } from './history.js'
 import { createTablePlan } from './plan.js'
+import { readPoison } from './poison.js'
 import { scheduleEventDriven, type Actor } from './room-actor.js'
 import { layoutLimitsOf, type RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
@@ -35,7 +38,7 @@ export interface OpenContext {
   readonly report: Reporter
   readonly log: RoomLog
   refuse(roomKey: number, connection: number, code: string): void
-  onInputsLost(room: ActiveRoom, count: number): void
+  count(room: ActiveRoom, metric: CountedMetric, by: number): void
 }
 
 export interface OpenRequest { readonly key: number; readonly type: RoomType; readonly id: string; readonly epoch: number; readonly options: Uint8Array }
@@ -92,7 +95,7 @@ function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch }:
   writeWide(arena, base + atHistoryOldest, 1)
   storeWide(arena, base + atReleasedSeq, 0)
   const bytes = Buffer.from(id)
-  assert(atRoomId + 4 + bytes.length <= roomHeaderBytes, 'open: a room id fits the header')
+  assert(bytes.length <= roomIdBytesMax, 'open: a room id fits the header')
   arena.u32[(base + atRoomId) >>> 2] = bytes.length
   arena.u8.set(bytes, base + atRoomId + 4)
   arena.u32[(base + atRoomMagic) >>> 2] = roomMagic
@@ -114,7 +117,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     onEnd: (slot) => { actor.room.ending.add(slot) },
   })
   const room: ActiveRoom = {
-    arena, type, block, layout, tables, book,
+    arena, type, block, layout, tables, book, poison: readPoison(arena, base),
     key: arena.u32[(base + atRoomKey) >>> 2],
     id: Buffer.from(arena.u8.slice(base + atRoomId + 4, base + atRoomId + 4 + idBytes)).toString(),
     journal: openJournal(arena, layout),
@@ -131,7 +134,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
   actor = {
     room, timers: createTimers(timerTables, book.clock), report: context.report,
     refuse: (connection, code) => context.refuse(room.key, connection, code),
-    onInputsLost: (count) => context.onInputsLost(room, count),
+    count: (metric, by) => context.count(room, metric, by),
   }
   return actor
 }

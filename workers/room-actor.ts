@@ -3,7 +3,7 @@
  * time. Invariant: what a turn does is a function of committed state and journal alone, so a successor that starts over comes to the same.
  */
 import { nackBytesPerFlushMax, ticksBehindMax } from '../src/base/limits.js'
-import { inputWords, joinWords, leaveWhy, resumeWords, toWorker } from '../src/memory/crossing.js'
+import { inputWords, joinWords, leaveWhy, resumeWords, toWorker, type CountedMetric } from '../src/memory/crossing.js'
 import { hasEntries, nextEntry, type JournalEntry } from '../src/memory/journal.js'
 import { unpackFields } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
@@ -19,8 +19,7 @@ export interface Actor {
   readonly report: Reporter
   /** A join or resume that the room refuses. */
   refuse(connection: number, code: string): void
-  /** Inputs that a client had been told were applied, and that a restored room does not have. */
-  onInputsLost(count: number): void
+  count(metric: CountedMetric, by: number): void
 }
 
 /** True if a turn is due: at its time, or, without ticks, as soon as something waits. */
@@ -44,7 +43,7 @@ export function takeTurn(actor: Actor, nowMs: number): boolean {
   }
   if (nowMs < room.dueMs) return room.flushSkipped
   room.isCommitted = false
-  skipMissedTicks(room, nowMs, 1000 / tickHz)
+  skipMissedTicks(actor, nowMs, 1000 / tickHz)
   room.book.clock.tick++
   room.book.clock.timeMs += 1000 / tickHz
   fireTimers(actor)
@@ -59,9 +58,12 @@ export function takeTurn(actor: Actor, nowMs: number): boolean {
 }
 
 /** An absolute schedule: a room that is late skips ticks rather than running them in a burst. */
-function skipMissedTicks(room: ActiveRoom, nowMs: number, tickMs: number): void {
+function skipMissedTicks({ room, count }: Actor, nowMs: number, tickMs: number): void {
   room.dueMs += tickMs
-  if (nowMs - room.dueMs > ticksBehindMax * tickMs) room.dueMs += Math.floor((nowMs - room.dueMs) / tickMs) * tickMs
+  if (nowMs - room.dueMs <= ticksBehindMax * tickMs) return
+  const missed = Math.floor((nowMs - room.dueMs) / tickMs)
+  room.dueMs += missed * tickMs
+  count('ticksMissed', missed)
 }
 
 /** A room without ticks sleeps until its next timer, or the end of a grace time. */
@@ -161,10 +163,10 @@ function applyResume(actor: Actor, entry: JournalEntry): void {
 }
 
 /** A client that no longer holds inputs which this room has not applied was told that they are: the room went back to a snapshot. */
-function raiseInputs({ room, onInputsLost }: Actor, slot: number, through: number): void {
+function raiseInputs({ room, count }: Actor, slot: number, through: number): void {
   const applied = room.book.appliedThroughOf(slot)
   if (through <= applied) return
-  onInputsLost(through - applied)
+  count('inputsLost', through - applied)
   room.book.setAppliedThrough(slot, through)
 }
 
@@ -204,6 +206,7 @@ function applyInput(actor: Actor, entry: JournalEntry): void {
   const outcome = guard(room, report, 'onInput', input.name, entry.number, () => handler(room.author, book.at(slot), data))
   if (outcome.kind === 'rejected') nack(room, slot, number, outcome.rejection.code, outcome.rejection.text)
   else if (outcome.kind === 'threw') nack(room, slot, number, 'input-failed', '')
+  else if (outcome.kind === 'poisoned') nack(room, slot, number, 'poisoned', '')
 }
 
 /** Texts of refusals are for people: what is longer than a line is cut. */

@@ -5,7 +5,7 @@
  * goes before it, for promises and timers of authors. Invariant: nothing is published without a bell under way.
  */
 import { monotonicMs } from '../src/base/clock.js'
-import { armDoorbell, countTurn, freeBlock, openBlocks, type Arena } from '../src/memory/arena.js'
+import { armDoorbell, countTurn, freeBlock, openBlocks, type Arena, type Block } from '../src/memory/arena.js'
 import { atInputRing, atWake } from '../src/memory/arena-layout.js'
 import { openWords, send, toMain } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
@@ -17,6 +17,7 @@ import { flushRoom, type Flusher } from './flush.js'
 import { guard } from './guard.js'
 import { drainInbox, type InboxHandlers } from './inbox.js'
 import { attachRoom, openRoom, type OpenContext } from './open-room.js'
+import { isDeadlyToOpen, isDoomed } from './poison.js'
 import { endSession, isDue, takeTurn, type Actor } from './room-actor.js'
 import type { RoomType } from './room-type.js'
 import { serveWaiting } from './snapshots.js'
@@ -29,8 +30,10 @@ export interface Worker {
   readonly flusher: Flusher
   readonly context: OpenContext
   readonly actors: Map<number, Actor>
-  /** Rooms that closed; their blocks wait until the main thread has let go. */
-  readonly closed: Map<number, ActiveRoom>
+  /** Blocks of rooms that closed: they wait until the main thread has let go. */
+  readonly closed: Map<number, Block>
+  /** Blocks of rooms that no thread can run: the main thread is yet to be told. */
+  readonly doomed: Map<number, Block>
   ringBell(): void
 }
 
@@ -50,6 +53,7 @@ export async function runLoop(worker: Worker): Promise<void> {
   while (!stopped) {
     const wakes = wakeCount(arena, atWake)
     drainInbox(input, handlers)
+    closeDoomed(worker)
     const dueMs = runRooms(worker)
     if (worker.output.head !== rungAt) {
       rungAt = worker.output.head
@@ -70,8 +74,8 @@ function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
     roomOf: (key) => worker.actors.get(key)?.room,
     open: (at, bytes) => open(worker, at, bytes),
     release: (key) => {
-      const room = worker.closed.get(key)
-      if (room !== undefined) freeBlock(worker.arena, room.block)
+      const block = worker.closed.get(key)
+      if (block !== undefined) freeBlock(worker.arena, block)
       worker.closed.delete(key)
     },
     refuse: (roomKey, connection, code) => worker.context.refuse(roomKey, connection, code),
@@ -91,7 +95,7 @@ function open(worker: Worker, at: number, bytes: number): void {
     const idAt = at + openWords * 4
     const id = Buffer.from(arena.u8.slice(idAt, idAt + idBytes)).toString()
     const epoch = arena.u32[word + 2] + arena.u32[word + 3] * 0x1_0000_0000
-    const opened = openRoom(worker.context, { key, type, id, epoch, options: arena.u8.slice(idAt + idBytes, at + bytes) })
+    const opened = isDeadlyToOpen(arena, key) ? 'room-failed' : openRoom(worker.context, { key, type, id, epoch, options: arena.u8.slice(idAt + idBytes, at + bytes) })
     if (typeof opened === 'string') {
       for (const block of openBlocks(arena)) if (block.roomKey === key) freeBlock(arena, block)
       send(output, toMain.failed, [key], encode(opened))
@@ -105,9 +109,19 @@ function open(worker: Worker, at: number, bytes: number): void {
 /** Takes over what an earlier thread left. A block whose room never committed is given back: its open request still stands in the ring. */
 function recoverRooms(worker: Worker): void {
   for (const block of openBlocks(worker.arena)) {
+    if (isDoomed(worker.arena, block)) { worker.doomed.set(block.roomKey, block); continue }
     const actor = attachRoom(worker.context, block, worker.types)
     if (actor === undefined) { freeBlock(worker.arena, block); continue }
     worker.actors.set(block.roomKey, actor)
+  }
+}
+
+/** Rooms that end their threads are closed with all their sessions; what is stored of them stays. */
+function closeDoomed({ doomed, closed, output }: Worker): void {
+  for (const [key, block] of doomed) {
+    if (!send(output, toMain.closed, [key], encode('room-poisoned'))) return
+    doomed.delete(key)
+    closed.set(key, block)
   }
 }
 
@@ -153,5 +167,5 @@ function close(worker: Worker, actor: Actor): void {
   }
   if (!send(worker.output, toMain.closed, [room.key], encode(room.closing!))) return
   worker.actors.delete(room.key)
-  worker.closed.set(room.key, room)
+  worker.closed.set(room.key, room.block)
 }

@@ -39,6 +39,7 @@ export const errorList = {
   'session-ended': entry(4422, false, 'the room ended this session'),
   'going-away': entry(4423, true, 'the server is stopping'),
   'worker-lost': entry(4425, true, 'the room\'s thread could not be restarted'),
+  'room-poisoned': entry(4426, false, 'the room\'s code has ended its thread too often; the server log says where'),
   // Coming back
   'session-gone': entry(4430, true, 'the room does not know this session any more; join anew'),
   'bad-token': entry(4431, true, 'the resume token is none of this server; join anew'),

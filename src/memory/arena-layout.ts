@@ -5,7 +5,8 @@
  *        0  magic        version      arenaBytes   worker
  *       16  generation   armed        wake         highWaterBlocks   generation: of the writing thread. armed: a doorbell is under way
  *       32  markRoom     markHandler  markNumberLow  markNumberHigh  what author code is running, 0 outside it
- *       48  turns        faultFired   -            -                 turns of the worker's loop: it lives while this moves
+ *       48  turns        faultFired   openDeathRoom openDeaths       turns of the worker's loop: it lives while this moves. openDeath…:
+ *                                                                  the room whose opening has ended threads, and how many
  *     4096  block table: roomsPerWorkerMax entries of 16 bytes
  *               state (0 free, 1 open)   roomKey   address / blockBytesMin   log2 of bytes
  *           input ring    header 64, then inputRingBytes                     written by the socket thread
@@ -32,6 +33,8 @@ export const atMarkNumberLow = 40
 export const atMarkNumberHigh = 44
 export const atTurns = 48
 export const atFaultFired = 52
+export const atOpenDeathRoom = 56
+export const atOpenDeaths = 60
 
 export const atBlockTable = 4096
 export const blockEntryBytes = 16

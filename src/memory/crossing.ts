@@ -44,7 +44,7 @@ export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onL
 export type HandlerName = (typeof handlers)[number]
 
 /** Metrics that workers count. */
-export type CountedMetric = 'handlerErrors' | 'flushSkipped' | 'quantizedClamped' | 'inputsLost'
+export type CountedMetric = 'handlerErrors' | 'flushSkipped' | 'quantizedClamped' | 'inputsLost' | 'ticksMissed'
 
 /** What one of a worker's messages says over its port. */
 export type WorkerMessage =
@@ -70,6 +70,8 @@ export interface WorkerStart {
   readonly memory: WebAssembly.Memory
   readonly roomBundles: readonly string[]
   readonly port: MessagePort
+  /** The thread before it in this arena ended because its heap was full. */
+  readonly ranOutOfHeap: boolean
   /** Name and count of a fault point, for tests: the thread ends there, once. */
   readonly fault: string | undefined
 }

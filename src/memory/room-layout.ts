@@ -28,6 +28,9 @@ import { align } from './views.js'
  *   128  snapshotBusy   -              -              -                 1 from the worker's post to the main thread's copy
  *   144  tickUs         -              -              -                 how long the last turn took: for people
  *   160  idBytes        id …           the room id, UTF-8
+ *   288  deaths         deathHandler   deathNumber (wide)            threads that this room's code has ended, and where; see workers/poison.ts
+ *   304  deathCommitted (wide)         skipNumber (wide)             skip…: journal entries that are not run any more
+ *   320  skipInputsThrough (wide)      heapDeaths     -
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
 export const roomHeaderBytes = 512
@@ -49,6 +52,13 @@ export const atJournal = 96
 export const atSnapshotBusy = 128
 export const atTickUs = 144
 export const atRoomId = 160
+export const atDeaths = 288
+export const atDeathHandler = 292
+export const atDeathNumber = 296
+export const atDeathCommitted = 304
+export const atSkipNumber = 312
+export const atSkipInputsThrough = 320
+export const atHeapDeaths = 328
 
 export const historyRecordsMax = 512
 

@@ -21,6 +21,7 @@ export function createMetrics() {
     flushSkipped: counter('flushes_skipped_total', 'Flushes put off because nothing could take their record', 'type'),
     quantizedClamped: counter('quantized_clamped_total', 'Values outside their quantized field', 'type'),
     inputsLost: counter('inputs_lost_total', 'Acknowledged inputs that a room restored from its snapshot does not have', 'type'),
+    ticksMissed: counter('ticks_missed_total', 'Ticks skipped because their turn came too late', 'type'),
     handlerErrors: counter('handler_errors_total', 'Author code that threw', 'type', 'handler'),
     workerDeaths: counter('worker_deaths_total', 'Worker threads that ended', 'reason'),
     arenaFree: gauge('arena_free_bytes', 'Address space left in a worker\'s arena', 'worker'),

@@ -2,25 +2,31 @@
  * The worker threads: the only door to piscina. Main thread. One arena and one never-ending task per worker; when a thread dies, its task is
  * given to a new one on the same arena, but only after the old thread's `exit`: two threads never write one arena.
  */
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { monotonicMs } from '../base/clock.js'
-import type { Arena } from '../memory/arena.js'
+import { readMark, type Arena } from '../memory/arena.js'
+import { atTurns } from '../memory/arena-layout.js'
 import type { WorkerMessage, WorkerStart } from '../memory/crossing.js'
+
+/** Why a thread ended: what metrics count by. `error`: something threw outside every handler. */
+export type DeathKind = 'exit' | 'error' | 'heap' | 'stalled'
+export interface Death { readonly kind: DeathKind; readonly text: string }
 
 export interface PoolOptions {
   readonly arenas: readonly Arena[]
   readonly roomBundles: readonly string[]
   readonly fault: string | undefined
+  /** A thread whose loop has not turned for so long is ended. */
+  readonly stallMs: number
   onMessage(worker: number, message: WorkerMessage): void
   /** A room module cannot be used: one line. */
   onBroken(text: string): void
   /** A thread is gone; its successor starts at once. */
-  onDeath(worker: number, reason: string): void
+  onDeath(worker: number, death: Death): void
   /** A worker died too often: nobody runs its rooms any more. */
   onGivenUp(worker: number): void
 }
@@ -30,8 +36,11 @@ export interface Pool {
   closed(): Promise<void>
 }
 
-/** A worker that dies this often within this time would die for ever. */
-const deathsMax = 10, deathsWithinMs = 10_000
+/** Threads in a row that died before their first turn was over, with no author's code to blame: the next would too. */
+const vainMax = 5
+/** And this often within this time no successor helps. */
+const deathsMax = 100, deathsWithinMs = 60_000
+const heapMegabytes = 512
 
 /** The built entry, also when this file runs from its sources. */
 function entryFile(): string {
@@ -44,7 +53,7 @@ export function createPool(options: PoolOptions): Pool {
   const count = options.arenas.length
   const pool = new Piscina({
     filename: entryFile(), minThreads: count, maxThreads: count, idleTimeout: Infinity, concurrentTasksPerWorker: 1, atomics: 'disabled',
-    resourceLimits: { maxOldGenerationSizeMb: 512 },
+    resourceLimits: { maxOldGenerationSizeMb: heapMegabytes },
   })
   // An error of a thread outside its task is told by the task's rejection; without a listener it would end the process.
   pool.on('error', () => {})
@@ -61,37 +70,65 @@ export function createPool(options: PoolOptions): Pool {
 
 /** Runs one worker's task, and its successors', until it ends by itself. */
 async function supervise(pool: Piscina, arena: Arena, worker: number, options: PoolOptions, isStopping: () => boolean): Promise<void> {
-  let deaths: number[] = []
+  let deaths: number[] = [], vain = 0
+  let death: Death | undefined
   for (;;) {
-    const reason = await runTask(pool, arena, worker, options)
-    if (reason === undefined || isStopping()) return
-    options.onDeath(worker, reason)
+    const turns = turnsOf(arena)
+    death = await runTask(pool, arena, worker, options, death?.kind === 'heap')
+    if (death === undefined || isStopping()) return
+    vain = turnsOf(arena) === turns && readMark(arena).handler === 0 ? vain + 1 : 0
+    options.onDeath(worker, death)
     const now = monotonicMs()
     deaths = [...deaths.filter((at) => now - at < deathsWithinMs), now]
-    if (deaths.length >= deathsMax) return options.onGivenUp(worker)
+    if (vain >= vainMax || deaths.length >= deathsMax) return options.onGivenUp(worker)
   }
 }
 
 /** One life of a worker; resolves with why it ended, after its thread has exited, or undefined if it was told to stop. */
-async function runTask(pool: Piscina, arena: Arena, worker: number, options: PoolOptions): Promise<string | undefined> {
+async function runTask(pool: Piscina, arena: Arena, worker: number, options: PoolOptions, ranOutOfHeap: boolean): Promise<Death | undefined> {
   const { port1, port2 } = new MessageChannel()
-  const start: WorkerStart = { memory: arena.memory, roomBundles: options.roomBundles, port: port2 as unknown as MessagePort, fault: options.fault }
+  const start: WorkerStart = { memory: arena.memory, roomBundles: options.roomBundles, port: port2 as unknown as MessagePort, ranOutOfHeap, fault: options.fault }
   let exited: Promise<unknown> = Promise.resolve()
+  const stalled = new AbortController()
+  let watch: ReturnType<typeof setInterval> | undefined
   port1.on('message', (message: WorkerMessage) => {
     if (message.kind !== 'started') return options.onMessage(worker, message)
     // The thread touches the arena only after this answer, so no life of a worker goes unwatched.
     const thread = pool.threads.find(({ threadId }) => threadId === message.threadId)
-    if (thread !== undefined) exited = once(thread, 'exit')
+    // Not events.once: that rejects at the thread's `error`, which comes before its exit.
+    if (thread !== undefined) exited = new Promise((resolve) => { thread.once('exit', resolve) })
+    watch = watchTurns(arena, options.stallMs, () => stalled.abort())
     port1.postMessage('go')
   })
   try {
-    const broken = await pool.run(start, { transferList: [port2] }) as string | undefined
+    const broken = await pool.run(start, { transferList: [port2], signal: stalled.signal }) as string | undefined
     if (broken !== undefined) options.onBroken(broken)
     return undefined
   } catch (error) {
     await exited
-    return error instanceof Error ? error.message : String(error)
+    return stalled.signal.aborted ? { kind: 'stalled', text: `no turn for ${options.stallMs} ms` } : deathOf(error)
   } finally {
+    clearInterval(watch)
     port1.close()
   }
+}
+
+const turnsOf = ({ u32 }: Arena): number => u32[atTurns >>> 2]
+const looksPerStall = 10
+
+/** Calls `onStalled` when the loop's counter has stood still for `stallMs`: by looks, not by the clock, so that a process which was itself held up ends nobody. */
+function watchTurns(arena: Arena, stallMs: number, onStalled: () => void): ReturnType<typeof setInterval> {
+  let seen = -1, still = 0
+  return setInterval(() => {
+    const turns = turnsOf(arena)
+    still = turns === seen ? still + 1 : 0
+    seen = turns
+    if (still === looksPerStall) onStalled()
+  }, stallMs / looksPerStall)
+}
+
+function deathOf(error: unknown): Death {
+  const text = error instanceof Error ? error.message : String(error)
+  if ((error as { code?: string }).code === 'ERR_WORKER_OUT_OF_MEMORY') return { kind: 'heap', text: `its heap of ${heapMegabytes} MB is full` }
+  return { kind: /exit code|exited/.test(text) ? 'exit' : 'error', text }
 }

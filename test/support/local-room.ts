@@ -67,7 +67,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
-    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, onInputsLost: () => {}, refuse: (_, __, code) => { refused.push(code) },
+    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, refuse: (_, __, code) => { refused.push(code) },
   }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, options: new Uint8Array(0) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor

@@ -14,7 +14,7 @@ export interface Proxy {
   /** No new connections. */
   closed: boolean
   /** Called with all that goes to clients. */
-  onBytes: ((bytes: Buffer) => void) | undefined
+  onBytes: ((bytes: Uint8Array) => void) | undefined
   stop(): Promise<void>
 }
 
@@ -33,14 +33,14 @@ export async function startProxy(target: string): Promise<Proxy> {
     pairs.add(pair)
     const end = (): void => { pairs.delete(pair); client.destroy(); server.destroy() }
     for (const socket of [client, server]) socket.setNoDelay(true).on('error', end).on('close', end)
-    client.on('data', (bytes) => { server.write(bytes) })
-    server.on('data', (bytes) => pass(proxy, bytes as Buffer, server, client))
+    client.on('data', (bytes: Uint8Array) => { server.write(bytes) })
+    server.on('data', (bytes: Uint8Array) => pass(proxy, bytes, server, client))
   })
   await new Promise<void>((resolve) => { listener.listen(0, '127.0.0.1', resolve) })
   return Object.assign(proxy, { url: `ws://127.0.0.1:${(listener.address() as { port: number }).port}` })
 }
 
-function pass(proxy: Proxy, bytes: Buffer, server: Socket, client: Socket): void {
+function pass(proxy: Proxy, bytes: Uint8Array, server: Socket, client: Socket): void {
   proxy.onBytes?.(bytes)
   if (proxy.deaf) return
   client.write(bytes)

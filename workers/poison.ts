@@ -1,0 +1,70 @@
+/**
+ * Author code that ends its thread, again and again. Worker thread; what is written here lies in the room's header and outlives every thread.
+ *
+ * A successor reads the mark that the dead thread left (guard.ts) before it does anything else, and charges the death to the room whose code
+ * ran. Two deaths in one journal entry: its handler is never called again. Two in one tick or timer: the inputs that are not committed yet are
+ * dropped. Three: the room is closed, and only it. A commit forgives, for whatever ran has passed; running out of heap is not forgiven, because
+ * a leak commits happily until the end.
+ */
+import { openBlocks, readMark, type Arena, type Block } from '../src/memory/arena.js'
+import { atOpenDeathRoom, atOpenDeaths } from '../src/memory/arena-layout.js'
+import { handlers } from '../src/memory/crossing.js'
+import {
+  atCommittedSeq, atDeathCommitted, atDeathHandler, atDeathNumber, atDeaths, atHeapDeaths, atJournal, atPendingLow, atSkipInputsThrough, atSkipNumber,
+} from '../src/memory/room-layout.js'
+import { readWide, writeWide } from '../src/memory/views.js'
+
+/** What a room does not run any more: the entry `number`, and every input up to `inputsThrough`. */
+export interface Poison { readonly number: number; readonly inputsThrough: number }
+
+const deathsToDrop = 2, deathsToClose = 3
+
+/** Charges the death of the thread before, if author code was running; returns what to tell the log, or undefined. To be called before the mark is cleared. */
+export function chargeDeath(arena: Arena, ranOutOfHeap: boolean): string | undefined {
+  const { roomKey, handler, journalNumber } = readMark(arena)
+  const block = handler === 0 ? undefined : openBlocks(arena).find((entry) => entry.roomKey === roomKey)
+  if (block === undefined) return undefined
+  if (arena.u32[(block.address + atPendingLow) >>> 2] === 0) return chargeOpening(arena, roomKey)
+  return chargeRoom(arena, block.address, handler, journalNumber, ranOutOfHeap)
+}
+
+/** A room that has never committed has no header to keep: its deaths stand in the arena's. */
+function chargeOpening({ u32 }: Arena, roomKey: number): undefined {
+  const isSame = u32[atOpenDeathRoom >>> 2] === roomKey
+  u32[atOpenDeathRoom >>> 2] = roomKey
+  u32[atOpenDeaths >>> 2] = isSame ? u32[atOpenDeaths >>> 2] + 1 : 1
+  return undefined
+}
+
+function chargeRoom(arena: Arena, base: number, handler: number, number: number, ranOutOfHeap: boolean): string {
+  const { u32 } = arena
+  const committed = readWide(arena, base + atCommittedSeq)
+  const isForgiven = readWide(arena, base + atDeathCommitted) !== committed
+  const isSame = u32[(base + atDeathHandler) >>> 2] === handler && readWide(arena, base + atDeathNumber) === number
+  const deaths = isForgiven ? 1 : u32[(base + atDeaths) >>> 2] + 1
+  u32[(base + atDeaths) >>> 2] = deaths
+  u32[(base + atDeathHandler) >>> 2] = handler
+  writeWide(arena, base + atDeathNumber, number)
+  writeWide(arena, base + atDeathCommitted, committed)
+  if (ranOutOfHeap) u32[(base + atHeapDeaths) >>> 2]++
+  const what = `${handlers[handler]}${number === 0 ? '' : ` of journal entry ${number}`}`
+  if (isDoomedAt(arena, base)) return `${what} has ended the thread ${ranOutOfHeap ? 'by running out of heap ' : ''}too often: the room is closed`
+  if (deaths < deathsToDrop || !isSame) return `${what} has ended the thread`
+  if (number !== 0) writeWide(arena, base + atSkipNumber, number)
+  // The journal's own header: the number of the entry written last.
+  else writeWide(arena, base + atSkipInputsThrough, readWide(arena, base + atJournal + 8))
+  return `${what} has ended the thread twice: ${number === 0 ? 'inputs that are not committed' : 'this entry\'s handler'} will not run`
+}
+
+const isDoomedAt = ({ u32 }: Arena, base: number): boolean =>
+  u32[(base + atDeaths) >>> 2] >= deathsToClose || u32[(base + atHeapDeaths) >>> 2] >= deathsToClose
+
+/** True for a room that is to be closed instead of taken over. */
+export const isDoomed = (arena: Arena, { address }: Block): boolean => isDoomedAt(arena, address)
+
+/** True if opening this room has ended the thread as often as may be. */
+export const isDeadlyToOpen = ({ u32 }: Arena, roomKey: number): boolean =>
+  u32[atOpenDeathRoom >>> 2] === roomKey && u32[atOpenDeaths >>> 2] >= deathsToDrop
+
+export const readPoison = (arena: Arena, base: number): Poison =>
+  ({ number: readWide(arena, base + atSkipNumber), inputsThrough: readWide(arena, base + atSkipInputsThrough) })
