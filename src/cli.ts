@@ -62,7 +62,8 @@ function banner(engine: Engine, projects: readonly Project[]): string {
     return `  ${name.padEnd(wide)}  ${url.padEnd(32)} ${title}`.trimEnd().slice(0, 80)
   })
   const workers = `${engine.workers} worker${engine.workers === 1 ? '' : 's'}`
-  return [`kasagi ${version} · Node ${node} · ${engine.socketKind} · ${workers}`, ...lines, '  Open one in two tabs. Ctrl+C stops.', ''].join('\n')
+  const kept = engine.place === '' ? 'rooms are not kept' : `rooms kept in ${engine.place}/`
+  return [`kasagi ${version} · Node ${node} · ${engine.socketKind} · ${workers} · ${kept}`, ...lines, `  Open one in two tabs. Ctrl+C ${engine.place === '' ? '' : 'saves and '}stops.`, ''].join('\n')
 }
 
 function stopOnSignals(engine: Engine, outFolder: string): void {

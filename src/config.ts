@@ -13,6 +13,9 @@ export interface Config {
   readonly inputsPerSecond: number
   readonly backlogBytes: number
   readonly stallMs: number
+  readonly data: string
+  /** Signs resume tokens; after a comma, an older one that is still accepted. */
+  readonly secret: string | undefined
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly logJson: boolean
   /** Tests only: the fault point at which a worker ends, once. */
@@ -27,6 +30,8 @@ interface Setting {
   readonly value: string
   readonly help: string
   readonly hidden?: boolean
+  /** Never on a command line, where every process can read it. */
+  readonly isSecret?: boolean
   readonly fallback: () => unknown
   /** The value, or undefined if the text is none. */
   parse(text: string): unknown
@@ -58,6 +63,8 @@ export const settings: readonly Setting[] = [
   { key: 'messageBytes', flag: 'message-bytes', env: ['KASAGI_MESSAGE_BYTES'], value: 'N', help: 'largest message of a client', fallback: () => clientMessageBytesMax, parse: bytes(64, 1024 ** 2), allowed: '64 to 1M' },
   { key: 'inputsPerSecond', flag: 'inputs-per-second', env: ['KASAGI_INPUTS_PER_SECOND'], value: 'N', help: 'messages a client may send per second', fallback: () => inputsPerSecondMax, parse: integer(1, 1_000_000), allowed: '1 to 1000000' },
   { key: 'backlogBytes', flag: 'backlog-bytes', env: ['KASAGI_BACKLOG_BYTES'], value: 'N', help: 'bytes queued for a client before it counts as slow', fallback: () => backlogBytesDefault, parse: bytes(1024, 1024 ** 3), allowed: '1K to 1G' },
+  { key: 'data', flag: 'data', env: ['KASAGI_DATA'], value: 'FOLDER', help: 'where rooms are kept; none: nowhere', fallback: () => '.kasagi', parse: (text) => text || undefined, allowed: 'a folder, or none' },
+  { key: 'secret', flag: 'secret', env: ['KASAGI_SECRET'], value: '', help: 'signs resume tokens; NEW,OLD to change it', isSecret: true, fallback: () => undefined, parse: (text) => text.split(',').every((part) => part.length >= 16) ? text : undefined, allowed: '16 characters or more, or two of them with a comma' },
   { key: 'stallMs', flag: 'stall-ms', env: ['KASAGI_STALL_MS'], value: 'N', help: 'a thread that stands still so long is ended', fallback: () => stallMsDefault, parse: integer(300, 3_600_000), allowed: '300 to 3600000' },
   { key: 'logLevel', flag: 'log-level', env: ['KASAGI_LOG_LEVEL'], value: 'LEVEL', help: 'error, warn, info, debug or silent', fallback: () => 'info', parse: one(levels), allowed: levels.join(', ') },
   { key: 'logJson', flag: 'log-json', env: ['KASAGI_LOG_JSON'], value: '', help: 'log JSON lines', fallback: () => false, parse: (text) => ['', '1', 'true'].includes(text) ? true : text === '0' || text === 'false' ? false : undefined, allowed: '1 or 0' },
@@ -71,7 +78,7 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
   for (let at = 0; at < argv.length; at++) {
     if (!argv[at].startsWith('--')) { rest.push(argv[at]); continue }
     const [flag, inline] = splitFlag(argv[at])
-    const setting = settings.find((entry) => entry.flag === flag)
+    const setting = settings.find((entry) => entry.flag === flag && entry.isSecret !== true)
     if (setting === undefined) throw new KasagiError('bad-option', `--${flag} is no option${suggestion(flag)}; see kasagi serve --help`)
     const text = inline ?? (setting.value === '' ? '' : argv[++at])
     const value = read(setting, text, `--${flag}`)
@@ -91,12 +98,12 @@ function splitFlag(argument: string): [string, string | undefined] {
 
 function read(setting: Setting, text: string | undefined, name: string): unknown {
   const value = text === undefined ? undefined : setting.parse(text)
-  if (value === undefined && setting.key !== 'fault') throw new KasagiError('bad-option', `${name}: ${text === undefined ? 'a value is missing' : JSON.stringify(text)}; allowed: ${setting.allowed}`)
+  if (value === undefined && setting.key !== 'fault') throw new KasagiError('bad-option', `${name}: ${text === undefined ? 'a value is missing' : setting.isSecret === true ? 'it is too short' : JSON.stringify(text)}; allowed: ${setting.allowed}`)
   return value
 }
 
 function suggestion(flag: string): string {
-  const near = settings.filter(({ hidden }) => hidden !== true).map((entry) => ({ flag: entry.flag, far: distance(entry.flag, flag) })).sort((a, b) => a.far - b.far)[0]
+  const near = settings.filter(({ hidden, isSecret }) => hidden !== true && isSecret !== true).map((entry) => ({ flag: entry.flag, far: distance(entry.flag, flag) })).sort((a, b) => a.far - b.far)[0]
   return near.far <= 3 ? `; did you mean --${near.flag}?` : ''
 }
 
@@ -113,6 +120,6 @@ function distance(a: string, b: string): number {
 
 /** The options' lines of --help, 80 columns wide. */
 export const optionsHelp = (): string => settings.filter(({ hidden }) => hidden !== true).map((setting) => {
-  const flag = `  --${setting.flag}${setting.value === '' ? '' : ` ${setting.value}`}`
+  const flag = setting.isSecret === true ? `  ${setting.env[0]}` : `  --${setting.flag}${setting.value === '' ? '' : ` ${setting.value}`}`
   return `${flag.padEnd(26)}${setting.help}`
 }).join('\n')

@@ -2,13 +2,15 @@
  * Composition: starts workers and sockets, connects them, and stops them. Main thread. Everything that the parts tell each other goes
  * through the handler objects made here; no part imports another's inside.
  */
-import { randomBytes } from 'node:crypto'
-import type { Config } from './config.js'
+import { openEmbeddedStore, type EmbeddedStore } from './backplane/embedded.js'
 import { wallMs } from './base/clock.js'
+import type { Config } from './config.js'
 import { KasagiError } from './base/errors.js'
 import { inputsBurstSeconds } from './base/limits.js'
 import { freeBytes, openBlocks, readMark } from './memory/arena.js'
 import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
+import { atSnapshotBusy } from './memory/room-layout.js'
+import { storeWord } from './memory/views.js'
 import { createTraffic } from './server/broadcast.js'
 import type { Client, RoomEntry } from './server/client.js'
 import type { Logger } from './server/logging.js'
@@ -16,14 +18,14 @@ import { createLineLimit } from './server/logging.js'
 import { createMetrics, type Metrics } from './server/metrics.js'
 import { askAgain, deliverRecord, deliverSnapshot, dismiss, resumeClient, type Outbox } from './server/outbox.js'
 import { createPool, type Pool } from './server/pool.js'
-import { createRooms, detachClient, forgetRoom, leaveRoom, openElsewhere, type Rooms } from './server/rooms.js'
+import { askOpen, createRooms, detachClient, forgetRoom, leaveRoom, openElsewhere, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
 import { findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
 import type { HttpAnswer, HttpRequest, SocketHandlers, SocketServer } from './server/sockets.js'
 import { originRule } from './server/origins.js'
 import { createHttp } from './server/http.js'
 import { listenSockets } from './server/uws.js'
 import { createTokens } from './server/tokens.js'
-import { createWorkerLink, drainLink, tellSurely, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
+import { createWorkerLink, drainLink, tellSurely, wakeWorker, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
 
 export interface EngineOptions {
   readonly config: Config
@@ -39,8 +41,10 @@ export interface Engine {
   readonly socketKind: string
   readonly workers: number
   readonly roomTypes: readonly string[]
+  /** The folder that rooms are kept in; empty: they end with the process. */
+  readonly place: string
   ready(): boolean
-  /** Says goodbye to every client, ends the workers, closes the port. */
+  /** Says goodbye to every client, stores every room, ends the workers, closes the port. */
   stop(): Promise<void>
 }
 
@@ -57,7 +61,8 @@ interface Parts {
 /** Starts an engine; rejects with a KasagiError that is one line: a busy port, a broken room module. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { config } = options
-  const parts = createParts(options)
+  const store = openEmbeddedStore(config.data)
+  const parts = createParts(options, store)
   const catalogs = new Catalogs(parts)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
@@ -71,9 +76,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     },
     onGivenUp: (worker) => giveUp(parts, worker),
   })
+  parts.rooms.post = (link, message) => pool.post(link.worker, message)
   let server: SocketServer | undefined
   try {
     await catalogs.complete
+    checkDurability(parts.types)
     server = await listen(parts, options, catalogs)
   } catch (error) {
     await stopWorkers(parts, pool)
@@ -91,25 +98,35 @@ function engineOf(parts: Parts, pool: Pool, server: SocketServer, catalogs: Cata
     server.close()
   }
   return {
-    port: server.port, socketKind: server.kind, workers: parts.links.length, roomTypes: [...parts.types.keys()],
+    port: server.port, socketKind: server.kind, workers: parts.links.length, roomTypes: [...parts.types.keys()], place: parts.rooms.backplane.place,
     ready: () => catalogs.done && stopping === undefined,
     stop: () => stopping ??= stop(),
   }
 }
 
-async function stopWorkers({ links }: Parts, pool: Pool): Promise<void> {
-  for (const link of links) tellSurely(link, toWorker.stop, [0])
+/** Workers store their rooms before they end; what they said last is heard, and all of it is on the disk when this resolves. */
+async function stopWorkers(parts: Parts, pool: Pool): Promise<void> {
+  for (const link of parts.links) tellSurely(link, toWorker.stop, [0])
   await pool.closed()
+  const handlers = createLinkHandlers(parts)
+  for (const link of parts.links) drainLink(link, handlers)
+  await parts.rooms.backplane.close()
 }
 
-function createParts(options: EngineOptions): Parts {
+function checkDurability(types: ReadonlyMap<string, CatalogEntry>): void {
+  for (const { name, durability } of types.values()) {
+    if (durability.startsWith('ops')) throw new KasagiError('no-log', `room ${name}: durability '${durability}' needs a log of records, which the embedded store does not keep; use 'snapshot'`)
+  }
+}
+
+function createParts(options: EngineOptions, { backplane, secret }: EmbeddedStore): Parts {
   const { config } = options
   const metrics = createMetrics()
   const links = Array.from({ length: config.workers }, (_, worker) => createWorkerLink(worker, config.arenaBytes))
-  const rooms = createRooms(links, createEpochs())
   const types = new Map<string, CatalogEntry>()
+  const rooms = createRooms(links, backplane)
   const lines = createLineLimit()
-  const tokens = createTokens([randomBytes(32).toString('hex')])
+  const tokens = createTokens(config.secret === undefined ? [secret] : config.secret.split(','))
   const outbox: Outbox = {
     tokens, backlogBytes: config.backlogBytes, traffic: createTraffic(),
     onResync: (kind) => metrics.resyncs.inc({ kind }),
@@ -125,13 +142,25 @@ function createParts(options: EngineOptions): Parts {
     countFrame: () => metrics.framesIn.inc(),
     countInput: (result) => metrics.inputs.inc({ result }),
   }
+  Object.assign(rooms, roomEvents(options, metrics, sessions))
   return { options, metrics, links, rooms, outbox, sessions, types }
 }
 
-/** Epochs only grow: milliseconds above claimant bits (DECISIONS 18); without Redis the claimant is 0. */
-function createEpochs(): () => number {
-  let last = 0
-  return () => (last = Math.max(last + 1, wallMs())) * 1024
+/** What becomes of rooms, told to metrics, log and clients. */
+function roomEvents({ log }: EngineOptions, metrics: Metrics, sessions: Sessions): RoomEvents {
+  const lines = createLineLimit()
+  return {
+    onNotOpened: (room, code, cause) => {
+      log.error({ room: room.id, code }, `${room.id} does not open: ${cause}`)
+      forgetRoom(sessions.rooms, room, false)
+      for (const client of [...room.clients.values()]) refuse(sessions, client, code, room.id)
+    },
+    onStored: (_, bytes) => { metrics.stores.inc(); metrics.storedBytes.inc(bytes) },
+    onStoreFailed: (room, cause) => {
+      metrics.storeFailures.inc()
+      if (lines.take(0) !== undefined) log.error({ room: room.id }, `${room.id} could not be stored: ${cause}; it goes on, and is tried again`)
+    },
+  }
 }
 
 /** What workers say of their room modules when they start: all must be told before anybody may join. */
@@ -175,12 +204,13 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
     opened: (_, key, address) => withRoom(key, (room) => {
       room.base = address
       room.state = 'open'
+      room.stored = undefined
       for (const client of room.pending.splice(0)) sendJoin(sessions, client)
     }),
     failed: (_, key, code) => withRoom(key, (room) => {
-      if (code === 'no-space' && openElsewhere(rooms, room)) return
-      forgetRoom(rooms, room, false)
-      for (const client of [...room.clients.values()]) refuse(sessions, client, code === 'no-space' ? 'no-space' : 'room-failed', room.id)
+      if (code === 'open-again' ? askOpen(rooms, room) : code === 'no-space' && openElsewhere(rooms, room)) return
+      const isFull = code === 'no-space' || code === 'open-again'
+      rooms.onNotOpened(room, isFull ? 'no-space' : 'room-failed', isFull ? 'no worker has space for it' : 'its code failed; the line before says where')
     }),
     record: (link, key, address) => withRoom(key, (room) => {
       // A room's first record comes just before the answer to `open` that tells its block.
@@ -201,7 +231,14 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
       const client = room.clients.get(connection)
       if (client !== undefined) nack(sessions, client, number, code as 'bad-input')
     }),
-    closed: (_, key, code) => withRoom(key, (room) => {
+    store: (link, { roomKey, epoch, seq, tick, address, bytes }) => withRoom(roomKey, (room) => {
+      const data = link.arena.u8.slice(address, address + bytes)
+      storeWord(link.arena, room.base + atSnapshotBusy, 0)
+      wakeWorker(link)
+      storeSnapshot(rooms, room, { data, epoch, seq, tick, ts: wallMs() })
+    }),
+    closed: (_, key, isKept, code) => withRoom(key, (room) => {
+      if (!isKept && room.type.durability !== 'none') rooms.backplane.remove(room.id, room.epoch).catch((error: Error) => rooms.onStoreFailed(room, error.message))
       for (const client of [...room.clients.values()]) {
         if (client.state !== 'joining') { dismiss(outbox, client, code); continue }
         detachClient(client)

@@ -20,12 +20,13 @@ const allowed: Record<string, readonly string[]> = {
   wire: ['base', 'schema'],
   room: ['base', 'schema'],
   client: ['base', 'schema', 'wire'],
-  server: ['base', 'schema', 'memory', 'wire'],
-  workers: ['base', 'schema', 'memory', 'wire', 'room'],
+  backplane: ['base'],
+  server: ['base', 'schema', 'memory', 'wire', 'backplane'],
+  workers: ['base', 'schema', 'memory', 'wire', 'room', 'client'],
 }
 const doors: Record<string, readonly string[]> = {
   'uWebSockets.js': ['src/server/uws.ts'], piscina: ['src/server/pool.ts'], 'prom-client': ['src/server/metrics.ts'], pino: ['src/server/logging.ts'],
-  esbuild: ['src/server/projects.ts'], ws: ['src/client/web-socket.ts'], flatbuffers: ['src/wire/client-messages.ts', 'src/wire/server-messages.ts'],
+  lmdb: ['src/backplane/embedded.ts'], esbuild: ['src/server/projects.ts'], ws: ['src/client/web-socket.ts'], flatbuffers: ['src/wire/client-messages.ts', 'src/wire/server-messages.ts'],
 }
 
 describe('the house', () => {

@@ -68,5 +68,10 @@ export interface ActiveRoom {
   /** Wall position of the last turn, for rooms without ticks. */
   turnMs: number
   emptySinceMs: number
+  /** When the room may be stored next, on the thread's clock, and from which tick on. */
+  storeDueMs: number
+  storeDueTick: number
   closing: string | undefined
+  /** `onClose` has run, and every session has ended. */
+  isEnded: boolean
 }

@@ -28,6 +28,8 @@ export interface AuthorTable {
   rows(): Iterable<number>
   /** The column of a field, whatever its name. */
   column(name: string): NumberArray | Column<unknown>
+  /** Gives a living row its id; only while a room is filled from its store. */
+  setId(row: number, id: string): void
   /** Builds ids from the live rows again: after a recovery. */
   rebuild(): void
   /** A turn begins: rows may have moved since the grid was built. */
@@ -74,6 +76,7 @@ function assemble(inside: Inside): AuthorTable {
     },
     rows: () => livingRows(rows),
     column: (field: string) => { const column = columns.get(field); assert(column !== undefined, `table: no column ${field}`); return column },
+    setId: (row: number, id: string) => inside.idColumn?.set(row, id),
     rebuild: () => rebuild(inside),
     beginTurn: () => inside.grid?.invalidate(),
   }

@@ -54,7 +54,8 @@ export function encodeRecord(encoder: Encoder, room: ActiveRoom, address: number
   encodeServerSection(encoder, room)
   addRoutes(record, room, ownSections)
   for (const nack of room.nacks) addNack(record, nack.slot, nack.number, textEncoder.encode(nack.text))
-  recordHead.durableSeq = loadWide(room.arena, room.layout.base + atDurableSeq)
+  // Without a log, committed is as durable as it gets.
+  recordHead.durableSeq = room.type.definition.durability.startsWith('ops') ? loadWide(room.arena, room.layout.base + atDurableSeq) : seq
   recordHead.parentEpoch = room.parentEpoch
   recordHead.forkSeq = room.forkSeq
   recordHead.journalThrough = room.appliedThrough

@@ -3,10 +3,10 @@
  * thread left, and runs the loop. All that it shares with the main thread is listed in memory/crossing.ts.
  */
 import { pathToFileURL } from 'node:url'
-import { threadId, type MessagePort as NodePort } from 'node:worker_threads'
+import { receiveMessageOnPort, threadId, type MessagePort as NodePort } from 'node:worker_threads'
 import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
-import { send, toMain, type CountedMetric, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
+import { send, toMain, type CountedMetric, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
 import { isRoomModule, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
@@ -85,7 +85,21 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
     count: (room, metric, by) => count(metric, { type: room.type.name }, by),
     refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
   }
-  return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }) }
+  return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port) }
+}
+
+/** What the main thread has posted: read when it is asked for, because the loop seldom lets the event loop turn. */
+function createStoredInbox(port: MessagePort): (roomKey: number) => Uint8Array | undefined {
+  const waiting = new Map<number, Uint8Array>()
+  return (roomKey) => {
+    for (let next = receiveMessageOnPort(port as unknown as NodePort); next !== undefined; next = receiveMessageOnPort(port as unknown as NodePort)) {
+      const message = next.message as MainMessage
+      if (message !== 'go') waiting.set(message.roomKey, message.stored)
+    }
+    const stored = waiting.get(roomKey)
+    waiting.delete(roomKey)
+    return stored
+  }
 }
 
 /** What crosses a port must be plain; what an author logs may be anything. */

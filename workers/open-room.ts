@@ -11,12 +11,12 @@ import { allocateBlock, type Arena, type Block } from '../src/memory/arena.js'
 import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
-  atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atTypeNumber,
-  layoutRoom, roomMagic, type RoomLayout,
+  atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStoredSeq,
+  atTypeNumber, layoutRoom, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
-import { dequantize } from '../src/schema/quantize.js'
+import { dequantize, quantize } from '../src/schema/quantize.js'
 import { readRoutes, routeFlags } from '../src/wire/record.js'
 import { unpackFields } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
@@ -24,12 +24,14 @@ import { createAuthorRoom, type RoomLog } from './author-room.js'
 import { createAuthorTable, refersToLiving, type AuthorTable } from './author-table.js'
 import { finishCommit, flushRoom, type Flusher } from './flush.js'
 import { guard, type Reporter } from './guard.js'
-import { committedSeq, pendingSeq, recordOf } from './history.js'
+import { committedSeq, pendingSeq, recordOf, storeCommitted, storePending } from './history.js'
 import { createTablePlan } from './plan.js'
 import { readPoison } from './poison.js'
 import { scheduleEventDriven, type Actor } from './room-actor.js'
 import { layoutLimitsOf, type RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
+import { fillFromStore } from './restore-room.js'
+import { BadStore, readStoredRoom } from './stored-room.js'
 import { createTimers } from './timers.js'
 
 export interface OpenContext {
@@ -41,9 +43,14 @@ export interface OpenContext {
   count(room: ActiveRoom, metric: CountedMetric, by: number): void
 }
 
-export interface OpenRequest { readonly key: number; readonly type: RoomType; readonly id: string; readonly epoch: number; readonly options: Uint8Array }
+export interface OpenRequest {
+  readonly key: number; readonly type: RoomType; readonly id: string; readonly options: Uint8Array
+  readonly epoch: number; readonly parentEpoch: number; readonly forkSeq: number
+  /** What is stored of it; undefined: a new room. */
+  readonly stored: Uint8Array | undefined
+}
 
-/** Opens a new room and commits its first record. Gives a code if it does not open; then nothing stays behind. */
+/** Opens a room, new or from its store, and commits its first state. Gives a code if it does not open; then nothing stays behind. */
 export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'no-space' | 'room-failed' {
   const { arena } = context
   const { type } = request
@@ -53,17 +60,45 @@ export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'n
   const layout = layoutRoom(type.full, layoutLimitsOf(type), block.address)
   writeHeader(arena, layout, request)
   const actor = assembleRoom(context, block, layout, type)
-  const { room } = actor
-  const options = request.options.length === 0 ? {} : unpackFields(type.full.options, new DataView(request.options.slice().buffer), 0, request.options.length)
-  spawnSingles(room, options ?? {})
-  room.book.seed(request.epoch + request.key)
-  room.author = createAuthorRoom(room, actor.timers, context.log) as unknown as ActiveRoom['author']
-  if (!derive(actor)) return 'room-failed'
-  const { onCreate } = type.definition.handlers
-  if (onCreate !== undefined && guard(room, context.report, 'onCreate', '', 0, () => onCreate(room.author)).kind !== 'ok') return 'room-failed'
-  if (flushRoom(context.flusher, room) === 0) return 'room-failed'
+  const isOpen = request.stored === undefined ? create(context, actor, request) : restore(context, actor, request.stored)
+  if (!isOpen) return 'room-failed'
   scheduleFirst(actor)
   return actor
+}
+
+function create({ flusher, log, report }: OpenContext, actor: Actor, { type, epoch, key, options }: OpenRequest): boolean {
+  const { room } = actor
+  spawnSingles(room, options.length === 0 ? {} : unpackFields(type.full.options, new DataView(options.slice().buffer), 0, options.length) ?? {})
+  room.book.seed(epoch + key)
+  room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
+  if (!derive(actor)) return false
+  const { onCreate } = type.definition.handlers
+  if (onCreate !== undefined && guard(room, report, 'onCreate', '', 0, () => onCreate(room.author)).kind !== 'ok') return false
+  return flushRoom(flusher, room) !== 0
+}
+
+/** Nobody sees a room that is being restored, so its first state is committed without a record, at the seq that it forks from. */
+function restore({ log, report }: OpenContext, actor: Actor, stored: Uint8Array): boolean {
+  const { room } = actor
+  try {
+    fillFromStore(room, readStoredRoom(stored))
+  } catch (error) {
+    if (!(error instanceof BadStore)) throw error
+    log(room, 'error', `cannot be restored, and stays as it is stored: ${error.message}`)
+    return false
+  }
+  for (const table of room.tables) table.rebuild()
+  room.book.rebuild()
+  room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
+  if (!derive(actor)) return false
+  const { onDrop } = room.type.definition.handlers
+  for (const session of [...room.book.byId.values()]) {
+    if (!session.connected) continue
+    room.book.drop(session.slot, room.book.clock.timeMs + room.type.definition.graceMs)
+    if (onDrop !== undefined) guard(room, report, 'onDrop', '', 0, () => onDrop(room.author, session))
+  }
+  commitSilently(room)
+  return true
 }
 
 /** Takes over the room in `block`; undefined if it had never committed anything, so that it is opened anew. */
@@ -84,16 +119,17 @@ export function attachRoom(context: OpenContext, block: Block, types: readonly R
   return actor
 }
 
-function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch }: OpenRequest): void {
+function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq }: OpenRequest): void {
   const { base } = layout
   arena.u32[(base + atLayoutHash) >>> 2] = layout.hash
   arena.u32[(base + atRoomKey) >>> 2] = key
   arena.u32[(base + atTypeNumber) >>> 2] = type.number
   writeWide(arena, base + atEpoch, epoch)
-  writeWide(arena, base + atParentEpoch, 0)
-  writeWide(arena, base + atForkSeq, 0)
-  writeWide(arena, base + atHistoryOldest, 1)
-  storeWide(arena, base + atReleasedSeq, 0)
+  writeWide(arena, base + atParentEpoch, parentEpoch)
+  writeWide(arena, base + atForkSeq, forkSeq)
+  writeWide(arena, base + atHistoryOldest, forkSeq + 1)
+  storeWide(arena, base + atReleasedSeq, forkSeq)
+  storeWide(arena, base + atStoredSeq, forkSeq)
   const bytes = Buffer.from(id)
   assert(bytes.length <= roomIdBytesMax, 'open: a room id fits the header')
   arena.u32[(base + atRoomId) >>> 2] = bytes.length
@@ -127,7 +163,8 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     appliedThrough: readWide(arena, base + atJournalThrough),
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
     moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
-    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), flushSkipped: false, isCommitted: true, closing: undefined,
+    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
+    flushSkipped: false, isCommitted: true, closing: undefined, isEnded: false,
     ticksPerFlush: tickHz === 0 ? 1 : Math.max(1, Math.round(tickHz / flushHz)), ticksToFlush: 1,
   }
   const timerTables = new Map<string, AuthorTable>([...type.timerTables].map(([name, number]) => [name, tables[number]]))
@@ -169,6 +206,8 @@ function scheduleFirst(actor: Actor): void {
 function finishPending({ arena, flusher }: OpenContext, { room }: Actor): void {
   const seq = pendingSeq(arena, room.layout)
   const record = recordOf(arena, room.layout, seq)
+  // Restored, and nothing has happened since.
+  if (record === undefined && seq === room.forkSeq) return
   assert(record !== undefined, 'open: history holds the newest record')
   for (const { flags, slot, connection } of readRoutes(arena, record.address)) {
     if (flags === routeFlags.joined) room.waiting.push({ connection, slot, kind: 'join', epoch: 0, seq: 0 })
@@ -177,6 +216,26 @@ function finishPending({ arena, flusher }: OpenContext, { room }: Actor): void {
   finishCommit(flusher, room, seq, record.address, record.bytes)
 }
 
+/** Committed columns, rows and generations from live ones, at the fork's seq. */
+function commitSilently(room: ActiveRoom): void {
+  const { arena, layout } = room
+  for (const { rows, layout: table } of room.plans) {
+    arena.kernels.copy(table.aliveCommitted, table.alive, table.words * 8)
+    for (const column of columnsOf(table)) {
+      if (column.field.kind === 'quantized') commitQuantized(arena, column, table.rows)
+      else arena.kernels.copy(column.committed, column.live, table.rows * column.field.bytes)
+      if (column.marked !== 0) arena.kernels.zero(column.marked, table.words * 8)
+    }
+    recount(rows)
+  }
+  room.events.length = room.eventBytes = 0
+  room.ownRows.clear()
+  storePending(arena, layout, room.forkSeq)
+  storeCommitted(arena, layout, room.forkSeq)
+}
+
+const columnsOf = (table: TableLayout): ColumnLayout[] => [table.generation, ...(table.id === undefined ? [] : [table.id]), ...table.columns]
+
 /** Live columns, rows and generations from committed ones; the clock keeps the later time, so that it never runs back. */
 function restoreLive(room: ActiveRoom): void {
   const { arena } = room
@@ -184,7 +243,7 @@ function restoreLive(room: ActiveRoom): void {
   const { tick, timeMs } = clock
   for (const { rows, layout } of room.plans) {
     arena.kernels.copy(layout.alive, layout.aliveCommitted, layout.words * 8)
-    for (const column of [layout.generation, ...(layout.id === undefined ? [] : [layout.id]), ...layout.columns]) {
+    for (const column of columnsOf(layout)) {
       if (column.field.kind !== 'quantized') arena.kernels.copy(column.live, column.committed, layout.rows * column.field.bytes)
       else restoreQuantized(arena, column.field, column.live, column.committed, layout.rows)
     }
@@ -194,6 +253,11 @@ function restoreLive(room: ActiveRoom): void {
   clock.tick = Math.max(clock.tick, tick)
   clock.timeMs = Math.max(clock.timeMs, timeMs)
   room.appliedThrough = readWide(arena, room.layout.base + atJournalThrough)
+}
+
+function commitQuantized({ u8, u16, u32, f32 }: Arena, { field, live, committed }: ColumnLayout, rows: number): void {
+  const wire = field.bytes === 1 ? u8 : field.bytes === 2 ? u16 : u32
+  for (let row = 0; row < rows; row++) wire[committed / field.bytes + row] = quantize(field, f32[(live >>> 2) + row])
 }
 
 function restoreQuantized({ u8, u16, u32, f32 }: Arena, field: Parameters<typeof dequantize>[0], live: number, committed: number, rows: number): void {

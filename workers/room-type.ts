@@ -80,4 +80,4 @@ export const layoutLimitsOf = (type: RoomType): { sessions: number; generationFi
 
 /** What the main thread is told of a type. */
 export const catalogOf = ({ number, name, tables, hash, definition }: RoomType): CatalogEntry =>
-  ({ number, name, tables, hash, tickHz: definition.tickHz, flushHz: definition.flushHz, maxSessions: definition.maxSessions })
+  ({ number, name, tables, hash, tickHz: definition.tickHz, flushHz: definition.flushHz, maxSessions: definition.maxSessions, durability: definition.durability, version: definition.version })

@@ -9,18 +9,23 @@ import { armDoorbell, countTurn, freeBlock, openBlocks, type Arena, type Block }
 import { atInputRing, atWake } from '../src/memory/arena-layout.js'
 import { openWords, send, toMain } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
-import { atTickUs } from '../src/memory/room-layout.js'
+import { hasEntries } from '../src/memory/journal.js'
+import { atStoredSeq, atTickUs } from '../src/memory/room-layout.js'
 import { createRingReader, sleepOn, wakeCount, type RingWriter } from '../src/memory/ring.js'
+import { loadWide } from '../src/memory/views.js'
 import type { SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
+import { isAreaFree } from './area.js'
 import { flushRoom, type Flusher } from './flush.js'
 import { guard } from './guard.js'
+import { committedSeq } from './history.js'
 import { drainInbox, type InboxHandlers } from './inbox.js'
 import { attachRoom, openRoom, type OpenContext } from './open-room.js'
 import { isDeadlyToOpen, isDoomed } from './poison.js'
 import { endSession, isDue, takeTurn, type Actor } from './room-actor.js'
 import type { RoomType } from './room-type.js'
 import { serveWaiting } from './snapshots.js'
+import { storeRoom } from './stored-room.js'
 
 export interface Worker {
   readonly arena: Arena
@@ -35,12 +40,16 @@ export interface Worker {
   /** Blocks of rooms that no thread can run: the main thread is yet to be told. */
   readonly doomed: Map<number, Block>
   ringBell(): void
+  /** What the main thread has posted as stored of a room, once. */
+  takeStored(roomKey: number): Uint8Array | undefined
 }
 
 /** Longest sleep: a worker that has nothing to do still counts its turns, so that it is seen to live. */
 const sleepMsMax = 250
 /** After a flush that found no space the loop looks again this soon. */
 const retryMs = 1
+/** What a stop may wait for the main thread to take. */
+const storeAllMsMax = 5000
 
 /** Runs until the main thread says stop. */
 export async function runLoop(worker: Worker): Promise<void> {
@@ -64,6 +73,7 @@ export async function runLoop(worker: Worker): Promise<void> {
     const ms = Math.min(dueMs - monotonicMs(), sleepMsMax)
     if (ms > 0 && !stopped) sleepOn(arena, atWake, wakes, ms)
   }
+  await storeAll(worker)
 }
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
@@ -89,13 +99,16 @@ const encode = (text: string): Uint8Array => encoder.encode(text)
 function open(worker: Worker, at: number, bytes: number): void {
   const { arena, output, types } = worker
   const word = at >>> 2
-  const key = arena.u32[word], type = types[arena.u32[word + 1]], idBytes = arena.u32[word + 4]
+  const key = arena.u32[word], type = types[arena.u32[word + 1]], idBytes = arena.u32[word + 9]
   const known = worker.actors.get(key)
   if (known === undefined) {
     const idAt = at + openWords * 4
     const id = Buffer.from(arena.u8.slice(idAt, idAt + idBytes)).toString()
-    const epoch = arena.u32[word + 2] + arena.u32[word + 3] * 0x1_0000_0000
-    const opened = isDeadlyToOpen(arena, key) ? 'room-failed' : openRoom(worker.context, { key, type, id, epoch, options: arena.u8.slice(idAt + idBytes, at + bytes) })
+    const wide = (index: number): number => arena.u32[word + index] + arena.u32[word + index + 1] * 0x1_0000_0000
+    const stored = worker.takeStored(key), isStored = arena.u32[word + 8] === 1
+    // The thread before took what was stored with it: it has to be posted again.
+    const opened = isDeadlyToOpen(arena, key) ? 'room-failed' : isStored && stored === undefined ? 'open-again'
+      : openRoom(worker.context, { key, type, id, epoch: wide(2), parentEpoch: wide(4), forkSeq: wide(6), options: arena.u8.slice(idAt + idBytes, at + bytes), stored })
     if (typeof opened === 'string') {
       for (const block of openBlocks(arena)) if (block.roomKey === key) freeBlock(arena, block)
       send(output, toMain.failed, [key], encode(opened))
@@ -119,7 +132,7 @@ function recoverRooms(worker: Worker): void {
 /** Rooms that end their threads are closed with all their sessions; what is stored of them stays. */
 function closeDoomed({ doomed, closed, output }: Worker): void {
   for (const [key, block] of doomed) {
-    if (!send(output, toMain.closed, [key], encode('room-poisoned'))) return
+    if (!send(output, toMain.closed, [key, 1], encode('room-poisoned'))) return
     doomed.delete(key)
     closed.set(key, block)
   }
@@ -136,6 +149,7 @@ function runRooms(worker: Worker): number {
       worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = (monotonicMs() - now) * 1000
     }
     if (room.waiting.length > 0 && room.isCommitted) serveWaiting(room, worker.section, worker.output)
+    if (isStoreDue(room, now)) store(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
   }
@@ -147,25 +161,61 @@ function flushActor(worker: Worker, { room }: Actor): void {
   flushRoom(worker.flusher, room)
 }
 
-function shouldClose(room: ActiveRoom, nowMs: number): boolean {
-  if (room.book.size > 0) room.emptySinceMs = nowMs
-  if (room.closing !== undefined) return !room.flushSkipped
-  if (nowMs - room.emptySinceMs < room.type.definition.keepMs) return false
-  room.closing = 'room-closed'
+const isStored = ({ arena, layout }: ActiveRoom): boolean => loadWide(arena, layout.base + atStoredSeq) === committedSeq(arena, layout)
+
+function isStoreDue(room: ActiveRoom, nowMs: number): boolean {
+  const { durability, snapshotEveryTicks } = room.type.definition
+  if (durability === 'none' || !room.isCommitted || room.closing !== undefined) return false
+  const isDue = nowMs >= room.storeDueMs || (snapshotEveryTicks !== Infinity && room.book.clock.tick >= room.storeDueTick)
+  return isDue && !isStored(room) && isAreaFree(room)
+}
+
+/** Hands the room to the store. Should that fail, the next one is due all the same: main alone says what is stored. */
+function store(worker: Worker, room: ActiveRoom, nowMs: number): boolean {
+  if (!storeRoom(room, worker.section, worker.output)) return false
+  room.storeDueMs = nowMs + room.type.definition.snapshotEveryMs
+  room.storeDueTick = room.book.clock.tick + room.type.definition.snapshotEveryTicks
   return true
 }
 
-/** Ends a room: `onClose` if its author closed it, its last record, then the word to the main thread, which answers with release. */
+/** Before the thread ends: what arrived is applied, and every room that changed is stored. */
+async function storeAll(worker: Worker): Promise<void> {
+  const left = new Set(worker.actors.values())
+  for (const actor of left) {
+    actor.room.dueMs = monotonicMs()
+    takeTurn(actor, actor.room.dueMs)
+    flushActor(worker, actor)
+  }
+  for (const end = monotonicMs() + storeAllMsMax; left.size > 0 && monotonicMs() < end; await nextTurn()) {
+    for (const { room } of left) if (room.flushSkipped) flushRoom(worker.flusher, room)
+    for (const actor of left) {
+      const { room } = actor
+      if (room.type.definition.durability === 'none' || isStored(room) || (room.isCommitted && isAreaFree(room) && store(worker, room, 0))) left.delete(actor)
+    }
+    if (armDoorbell(worker.arena)) worker.ringBell()
+  }
+}
+
+function shouldClose(room: ActiveRoom, nowMs: number): boolean {
+  if (room.book.size > 0) room.emptySinceMs = nowMs
+  if (room.closing !== undefined) return !room.flushSkipped
+  return nowMs - room.emptySinceMs >= room.type.definition.keepMs && !hasEntries(room.journal)
+}
+
+/** Ends a room: `onClose` if its author closed it, its last record, its last snapshot if it is kept, then the word to the main thread, which answers with release. */
 function close(worker: Worker, actor: Actor): void {
   const { room } = actor
-  const { onClose } = room.type.definition.handlers
-  if (room.book.size > 0) {
+  const { handlers: { onClose }, durability } = room.type.definition
+  const isKept = room.closing === undefined && durability !== 'none'
+  if (!isKept && !room.isEnded) {
     if (onClose !== undefined) guard(room, actor.report, 'onClose', '', 0, () => onClose(room.author))
+    room.isEnded = true
     for (const { slot } of [...room.book.byId.values()]) endSession(actor, slot, 'ended', 0)
     flushActor(worker, actor)
-    if (room.flushSkipped) return
   }
-  if (!send(worker.output, toMain.closed, [room.key], encode(room.closing!))) return
+  if (room.flushSkipped) return
+  if (isKept && !isStored(room) && !(isAreaFree(room) && room.isCommitted && store(worker, room, monotonicMs()))) return
+  if (!send(worker.output, toMain.closed, [room.key, isKept ? 1 : 0], encode(room.closing ?? 'room-closed'))) return
   worker.actors.delete(room.key)
   worker.closed.set(room.key, room.block)
 }

@@ -10,7 +10,7 @@ import { claim, publish, type RingReader, type RingWriter } from './ring.js'
 
 /** Input ring, main to worker. Words, then bytes. */
 export const toWorker = {
-  open: 1,      // roomKey, typeNumber, epochLow, epochHigh, idBytes | id, options
+  open: 1,      // roomKey, typeNumber, epochLow, epochHigh, parentLow, parentHigh, forkLow, forkHigh, isStored, idBytes | id, options
   join: 2,      // roomKey, connection, sessionIdBytes, userBytes | session id, user as JSON, join data
   input: 3,     // roomKey, slot, connection, number, from, input | data
   leave: 4,     // roomKey, connection, why (0 left, 1 dropped)
@@ -20,7 +20,7 @@ export const toWorker = {
   resume: 8,    // roomKey, connection, generation, firstHeld, epochLow, epochHigh, seqLow, seqHigh | session id
   ready: 9,     // roomKey, connection, generation: the Welcome that issued it has arrived
 } as const
-export const openWords = 5, joinWords = 4, inputWords = 6, resumeWords = 8
+export const openWords = 10, joinWords = 4, inputWords = 6, resumeWords = 8
 
 /** Output ring, worker to main. */
 export const toMain = {
@@ -30,9 +30,10 @@ export const toMain = {
   snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connection, slot, last input, generation of each
   refused: 5,   // roomKey, connection | code                                a join
   nack: 6,      // roomKey, slot, connection, number | code                  an input that never reached the journal
-  closed: 7,    // roomKey | code                                            the main thread answers with release
+  closed: 7,    // roomKey, keep | code                                      the main thread answers with release. keep 0: forget what is stored
+  store: 8,     // roomKey, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes    in the room's snapshot area
 } as const
-export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 1
+export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 2
 
 export const targetWords = 4
 
@@ -54,6 +55,12 @@ export type WorkerMessage =
   | { readonly kind: 'count'; readonly metric: CountedMetric; readonly labels: Record<string, string>; readonly by: number }
   | { readonly kind: 'bell' }
 
+/** What the main thread says over a worker's port: rare, and too large for a ring. */
+export type MainMessage =
+  | 'go'
+  /** What is stored of a room; posted before its `open` is told. */
+  | { readonly roomKey: number; readonly stored: Uint8Array }
+
 /** What the main thread knows of a room type; workers import the modules. */
 export interface CatalogEntry {
   readonly number: number
@@ -63,6 +70,9 @@ export interface CatalogEntry {
   readonly tickHz: number
   readonly flushHz: number
   readonly maxSessions: number
+  /** `none`, `snapshot`, `ops` or `ops-sync`. */
+  readonly durability: string
+  readonly version: number
 }
 
 /** What a worker is started with. */

@@ -31,6 +31,7 @@ import { align } from './views.js'
  *   288  deaths         deathHandler   deathNumber (wide)            threads that this room's code has ended, and where; see workers/poison.ts
  *   304  deathCommitted (wide)         skipNumber (wide)             skip…: journal entries that are not run any more
  *   320  skipInputsThrough (wide)      heapDeaths     -
+ *   336  storedSeq (wide)              -              -                 the newest snapshot that is in the store; written by the main thread
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
 export const roomHeaderBytes = 512
@@ -59,6 +60,7 @@ export const atDeathCommitted = 304
 export const atSkipNumber = 312
 export const atSkipInputsThrough = 320
 export const atHeapDeaths = 328
+export const atStoredSeq = 336
 
 export const historyRecordsMax = 512
 
@@ -168,6 +170,10 @@ export function recordBytesMaxOf(full: FullTables, sessions: number): number {
   return align(bytes, cacheLine)
 }
 
+/** What a stored room takes beyond a record of all its rows: journaled fields in full, and the field tables themselves. */
+const storeBytesMax = ({ tables }: FullTables): number => align(JSON.stringify(tables).length * 3, cacheLine) + tables.reduce((sum, table) =>
+  sum + table.fields.reduce((bytes, field) => bytes + (field.isJournaled === true ? field.bytes * align(table.capacity, rowsPerWord) : 0), 0), 0)
+
 export interface LayoutLimits { readonly sessions: number; readonly generationField: number; readonly idField: number }
 
 /** The layout of a room whose block begins at `base`. */
@@ -178,7 +184,7 @@ export function layoutRoom(full: FullTables, limits: LayoutLimits, base: number)
   const historyIndex = take(cursor, historyRecordsMax * 16)
   const historyBytes = recordBytesMax * 3
   const history = take(cursor, historyBytes)
-  const snapshotBytes = recordBytesMax + chunkBytesMax * 2
+  const snapshotBytes = recordBytesMax + chunkBytesMax * 2 + storeBytesMax(full)
   const snapshot = take(cursor, snapshotBytes)
   const numbers = { generation: limits.generationField, id: limits.idField }
   const tables = full.tables.map((table, index) => layoutTable(cursor, table, index, numbers))

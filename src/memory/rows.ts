@@ -83,6 +83,12 @@ export function takeRow(rows: Rows): number {
   return -1
 }
 
+/** Makes a certain row live, with its generation; only while a room is filled from its store. {@link recount} follows. */
+export function placeRow(rows: Rows, row: number, generation: number): void {
+  rows.alive[row >>> 5] |= 1 << (row & 31)
+  rows.generation[row] = generation
+}
+
 /** Ends a living row; its number stays used until the next flush. */
 export function dropRow(rows: Rows, row: number): void {
   rows.alive[row >>> 5] &= ~(1 << (row & 31))

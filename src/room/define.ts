@@ -1,7 +1,7 @@
 /** `defineRoom`: the author's handlers with their schema, checked when the module loads. Runs in workers only. */
 import { eventsPerFlushDefault, sessionsDefault, sessionsMax } from '../base/limits.js'
 import type { Fields, Schema } from '../schema/fields.js'
-import type { Definition } from './types.js'
+import type { Definition, Durability } from './types.js'
 
 /** What a room file exports by default. `kind` tells it from anything else, across bundles. */
 export interface RoomModule<S extends Schema = Schema> {
@@ -19,6 +19,9 @@ export interface NormalDefinition {
   readonly maxSessions: number
   readonly graceMs: number
   readonly keepMs: number
+  readonly snapshotEveryMs: number
+  readonly snapshotEveryTicks: number
+  readonly durability: Durability
   readonly eventsPerFlushMax: number
   readonly version: number
   readonly timers: Readonly<Record<string, Fields>>
@@ -31,9 +34,9 @@ export interface NormalDefinition {
 const singleHandlers = ['derive', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onDrop', 'onResume', 'onLeave'] as const
 type SingleHandler = (typeof singleHandlers)[number]
 const settings = {
-  tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], graceMs: [0, 24 * 3_600_000], keepMs: [0, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
+  tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], graceMs: [0, 24 * 3_600_000], keepMs: [0, Infinity], snapshotEveryMs: [100, Infinity], snapshotEveryTicks: [1, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
 } as const
-const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers']
+const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers', 'durability']
 
 /** Describes a room. Throws an Error that names the room and the mistake. */
 export function defineRoom<S extends Schema, T extends Record<string, Fields> = {}, D = undefined>(schema: S, definition: Definition<S, T, D>): RoomModule<S> {
@@ -45,6 +48,7 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
     if (value !== undefined && !(typeof value === 'number' && value >= low && value <= high)) problem(`${name}: ${String(value)} is not within ${low} to ${high}`)
   }
   checkRates(given, problem)
+  if (given.durability !== undefined && !durabilities.includes(given.durability as Durability)) problem(`durability: ${String(given.durability)} is none of ${durabilities.join(', ')}`)
   for (const name of singleHandlers) checkHandler(name, given[name], problem)
   checkHandlers('onInput', given.onInput, Object.keys(schema.inputs ?? {}), problem)
   checkHandlers('onTimer', given.onTimer, Object.keys(given.timers ?? {}), problem)
@@ -52,6 +56,8 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
 }
 
 type Problem = (what: string) => never
+
+const durabilities: readonly Durability[] = ['none', 'snapshot', 'ops', 'ops-sync']
 
 function checkRates({ tickHz = 20, flushHz }: { tickHz?: unknown; flushHz?: unknown }, problem: Problem): void {
   if (flushHz === undefined || tickHz === 0) return
@@ -79,6 +85,9 @@ export function normalise(definition: Readonly<Record<string, unknown>>): Normal
   const tickHz = number('tickHz', 20)
   return {
     tickHz, flushHz: number('flushHz', tickHz), maxSessions: number('maxSessions', sessionsDefault), graceMs: number('graceMs', 30_000), keepMs: number('keepMs', 60_000),
+    // Either cadence; in ticks only if it is named and the other is not.
+    snapshotEveryMs: number('snapshotEveryMs', definition.snapshotEveryTicks === undefined ? 5000 : Infinity),
+    snapshotEveryTicks: number('snapshotEveryTicks', Infinity), durability: (definition.durability ?? 'snapshot') as Durability,
     eventsPerFlushMax: number('eventsPerFlushMax', eventsPerFlushDefault), version: number('version', 1),
     timers: (definition.timers ?? {}) as Record<string, Fields>,
     handlers: {

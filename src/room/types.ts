@@ -76,6 +76,8 @@ export interface Room<S extends Schema, T = {}, K = {}, D = unknown> {
   start<N extends keyof K & string>(task: N, arg: K[N] extends (arg: infer A, ...rest: never[]) => unknown ? A : never): void
 }
 
+export type Durability = 'none' | 'snapshot' | 'ops' | 'ops-sync'
+
 export interface Definition<S extends Schema, T extends Record<string, Fields>, D, R = Room<S, T, {}, D>> {
   /** Steps of the simulation per second, 0 to 240; 0: inputs are applied and flushed at once. Default 20. */
   tickHz?: number
@@ -87,6 +89,15 @@ export interface Definition<S extends Schema, T extends Record<string, Fields>, 
   graceMs?: number
   /** How long an empty room is kept, in ms. Default 60,000. */
   keepMs?: number
+  /** How often a room that changed is stored, in ms of the process; by default 5,000. */
+  snapshotEveryMs?: number
+  /** The same in ticks, for who counts in them. */
+  snapshotEveryTicks?: number
+  /**
+   * What a crash of the whole process may cost. `none`: the room. `snapshot` (default): what came since the last snapshot. `ops`, `ops-sync`: need a
+   * log, which only Redis has.
+   */
+  durability?: Durability
   eventsPerFlushMax?: number
   version?: number
   timers?: T

@@ -62,7 +62,7 @@ export interface RoomEntry {
   readonly id: string
   readonly key: number
   readonly type: CatalogEntry
-  readonly epoch: number
+  epoch: number
   state: 'opening' | 'open' | 'closed'
   link: WorkerLink
   /** Workers to try when this one has no space. */
@@ -79,6 +79,8 @@ export interface RoomEntry {
   /** Clients that get every frame, by slot. */
   readonly bySlot: Map<number, Client>
   readonly openOptions: Uint8Array
+  /** What its store holds, until the room is open. */
+  stored: Uint8Array | undefined
 }
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({

@@ -10,7 +10,7 @@ import { Piscina } from 'piscina'
 import { monotonicMs } from '../base/clock.js'
 import { readMark, type Arena } from '../memory/arena.js'
 import { atTurns } from '../memory/arena-layout.js'
-import type { WorkerMessage, WorkerStart } from '../memory/crossing.js'
+import type { MainMessage, WorkerMessage, WorkerStart } from '../memory/crossing.js'
 
 /** Why a thread ended: what metrics count by. `error`: something threw outside every handler. */
 export type DeathKind = 'exit' | 'error' | 'heap' | 'stalled'
@@ -32,6 +32,8 @@ export interface PoolOptions {
 }
 
 export interface Pool {
+  /** Says something over the port of a worker's newest thread; lost if that dies before it hears it. */
+  post(worker: number, message: MainMessage): void
   /** Resolves when every task has ended; the caller has told them to stop. */
   closed(): Promise<void>
 }
@@ -58,8 +60,10 @@ export function createPool(options: PoolOptions): Pool {
   // An error of a thread outside its task is told by the task's rejection; without a listener it would end the process.
   pool.on('error', () => {})
   let stopping = false
-  const tasks = options.arenas.map((arena, worker) => supervise(pool, arena, worker, options, () => stopping))
+  const ports: MessagePort[] = []
+  const tasks = options.arenas.map((arena, worker) => supervise({ pool, options, ports, isStopping: () => stopping }, arena, worker))
   return {
+    post: (worker, message) => ports[worker]?.postMessage(message),
     closed: async () => {
       stopping = true
       await Promise.all(tasks)
@@ -68,13 +72,17 @@ export function createPool(options: PoolOptions): Pool {
   }
 }
 
+/** What the lives of all workers share. `ports`: of each worker's newest thread. */
+interface Threads { readonly pool: Piscina; readonly options: PoolOptions; readonly ports: MessagePort[]; isStopping(): boolean }
+
 /** Runs one worker's task, and its successors', until it ends by itself. */
-async function supervise(pool: Piscina, arena: Arena, worker: number, options: PoolOptions, isStopping: () => boolean): Promise<void> {
+async function supervise(threads: Threads, arena: Arena, worker: number): Promise<void> {
+  const { options, isStopping } = threads
   let deaths: number[] = [], vain = 0
   let death: Death | undefined
   for (;;) {
     const turns = turnsOf(arena)
-    death = await runTask(pool, arena, worker, options, death?.kind === 'heap')
+    death = await runTask(threads, arena, worker, death?.kind === 'heap')
     if (death === undefined || isStopping()) return
     vain = turnsOf(arena) === turns && readMark(arena).handler === 0 ? vain + 1 : 0
     options.onDeath(worker, death)
@@ -85,9 +93,10 @@ async function supervise(pool: Piscina, arena: Arena, worker: number, options: P
 }
 
 /** One life of a worker; resolves with why it ended, after its thread has exited, or undefined if it was told to stop. */
-async function runTask(pool: Piscina, arena: Arena, worker: number, options: PoolOptions, ranOutOfHeap: boolean): Promise<Death | undefined> {
+async function runTask({ pool, options, ports }: Threads, arena: Arena, worker: number, ranOutOfHeap: boolean): Promise<Death | undefined> {
   const { port1, port2 } = new MessageChannel()
   const start: WorkerStart = { memory: arena.memory, roomBundles: options.roomBundles, port: port2 as unknown as MessagePort, ranOutOfHeap, fault: options.fault }
+  ports[worker] = port1 as unknown as MessagePort
   let exited: Promise<unknown> = Promise.resolve()
   const stalled = new AbortController()
   let watch: ReturnType<typeof setInterval> | undefined
@@ -98,7 +107,7 @@ async function runTask(pool: Piscina, arena: Arena, worker: number, options: Poo
     // Not events.once: that rejects at the thread's `error`, which comes before its exit.
     if (thread !== undefined) exited = new Promise((resolve) => { thread.once('exit', resolve) })
     watch = watchTurns(arena, options.stallMs, () => stalled.abort())
-    port1.postMessage('go')
+    port1.postMessage('go' satisfies MainMessage)
   })
   try {
     const broken = await pool.run(start, { transferList: [port2], signal: stalled.signal }) as string | undefined

@@ -1,46 +1,88 @@
 /**
- * The rooms of this instance: id, type, place, and who is in them. Main thread; it never reads entity state. A room is opened on the worker
- * that placement names, on the next one if that has no space, and forgotten when its worker has closed it and the block was released.
+ * The rooms of this instance: id, type, place, and who is in them. Main thread; it never reads entity state. A room is claimed from the backplane,
+ * opened on the worker that placement names, on the next one if that has no space, and forgotten when its worker has closed it.
  */
-import type { CatalogEntry } from '../memory/crossing.js'
-import { toWorker, wideWords } from '../memory/crossing.js'
+import type { Backplane, StoredSnapshot } from '../backplane/backplane.js'
+import { KasagiError, type ErrorCode } from '../base/errors.js'
+import { toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
+import { atStoredSeq } from '../memory/room-layout.js'
+import { storeWide } from '../memory/views.js'
 import type { Client, RoomEntry } from './client.js'
 import { placesFor } from './placement.js'
 import { tell, tellSurely, type WorkerLink } from './worker-link.js'
 
-export interface Rooms {
+export interface Rooms extends RoomEvents {
   readonly byKey: Map<number, RoomEntry>
   readonly byId: Map<string, RoomEntry>
   readonly links: readonly WorkerLink[]
+  readonly backplane: Backplane
   nextKey: number
-  nextEpoch(): number
+  /** Says something over the port of a worker's newest thread. */
+  post(link: WorkerLink, message: MainMessage): void
 }
 
-export const createRooms = (links: readonly WorkerLink[], nextEpoch: () => number): Rooms =>
-  ({ byKey: new Map(), byId: new Map(), links, nextKey: 1, nextEpoch })
+export interface RoomEvents {
+  /** A room does not open; `cause` is for the log. */
+  onNotOpened(entry: RoomEntry, code: ErrorCode, cause: string): void
+  onStored(entry: RoomEntry, bytes: number): void
+  onStoreFailed(entry: RoomEntry, cause: string): void
+}
 
-/** Opens room `id` on the worker it belongs to. The answer comes as `opened` or `failed`. */
+/** Nobody is told yet, and nothing can be opened: the engine sets who is told, and how to speak to workers. */
+export const createRooms = (links: readonly WorkerLink[], backplane: Backplane): Rooms => ({
+  byKey: new Map(), byId: new Map(), links, backplane, nextKey: 1, post: () => {}, onNotOpened: () => {}, onStored: () => {}, onStoreFailed: () => {},
+})
+
+/** Opens room `id` on the worker it belongs to. The answer comes as `opened` or `failed`, or as `onNotOpened`. */
 export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, options: Uint8Array): RoomEntry | undefined {
   const places = placesFor(id, rooms.links.map(({ rooms: count, usable }) => usable ? count : Infinity)).filter((place) => rooms.links[place].usable)
   const first = places.shift()
   if (first === undefined) return undefined
   const entry: RoomEntry = {
-    id, type, key: rooms.nextKey++, epoch: rooms.nextEpoch(), state: 'opening', link: rooms.links[first], places, base: 0, lastSeq: 0, tick: 0,
-    parentEpoch: 0, forkSeq: 0, pending: [], clients: new Map(), bySlot: new Map(), openOptions: options,
+    id, type, key: rooms.nextKey++, epoch: 0, state: 'opening', link: rooms.links[first], places, base: 0, lastSeq: 0, tick: 0,
+    parentEpoch: 0, forkSeq: 0, pending: [], clients: new Map(), bySlot: new Map(), openOptions: options, stored: undefined,
   }
-  if (!askOpen(entry)) return undefined
   rooms.byKey.set(entry.key, entry)
   rooms.byId.set(id, entry)
   entry.link.rooms++
+  void claimRoom(rooms, entry)
   return entry
+}
+
+/** Its epoch is durable before its worker hears of the room. */
+async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
+  const { id, type } = entry
+  try {
+    const { epoch, snapshot } = await rooms.backplane.claim(id, 0, type.version)
+    entry.epoch = epoch
+    if (snapshot !== undefined && type.durability !== 'none') {
+      Object.assign(entry, { stored: snapshot.data, parentEpoch: snapshot.epoch, forkSeq: snapshot.seq, lastSeq: snapshot.seq, tick: snapshot.tick })
+    }
+    if (entry.state === 'opening' && !askOpen(rooms, entry)) rooms.onNotOpened(entry, 'no-space', 'its worker takes no more')
+  } catch (error) {
+    rooms.onNotOpened(entry, 'room-failed', error instanceof KasagiError ? error.message : String(error))
+  }
 }
 
 const textEncoder = new TextEncoder()
 
-function askOpen(entry: RoomEntry): boolean {
+/** Asks the worker to open the room; false if its ring is full. */
+export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
   const id = textEncoder.encode(entry.id)
-  const words = [entry.key, entry.type.number, ...wideWords(entry.epoch), id.length]
-  return tell(entry.link, toWorker.open, words, id, entry.openOptions)
+  const { link, stored } = entry
+  if (stored !== undefined) rooms.post(link, { roomKey: entry.key, stored })
+  const words = [
+    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), stored === undefined ? 0 : 1, id.length,
+  ]
+  return tell(link, toWorker.open, words, id, entry.openOptions)
+}
+
+/** What a worker has written of a room goes to the store; when it is there, the room is told, so that nothing is stored twice. */
+export function storeSnapshot(rooms: Rooms, entry: RoomEntry, snapshot: Omit<StoredSnapshot, 'version'>): void {
+  rooms.backplane.store(entry.id, { ...snapshot, version: entry.type.version }).then(() => {
+    rooms.onStored(entry, snapshot.data.length)
+    if (entry.state === 'open') storeWide(entry.link.arena, entry.base + atStoredSeq, snapshot.seq)
+  }, (error: unknown) => rooms.onStoreFailed(entry, error instanceof Error ? error.message : String(error)))
 }
 
 /** The worker has no space: the next one in rendezvous order is asked. False if there is none. */
@@ -50,7 +92,7 @@ export function openElsewhere(rooms: Rooms, entry: RoomEntry): boolean {
   entry.link.rooms--
   entry.link = rooms.links[next]
   entry.link.rooms++
-  return askOpen(entry)
+  return askOpen(rooms, entry)
 }
 
 /** Forgets a room. `released`: its block goes back to the arena. */

@@ -17,6 +17,9 @@ export interface SnapshotPost {
   readonly targets: readonly SnapshotTarget[]
 }
 
+/** A room that is to be stored, in its snapshot area. */
+export interface StorePost { readonly roomKey: number; readonly epoch: number; readonly seq: number; readonly tick: number; readonly address: number; readonly bytes: number }
+
 export interface LinkHandlers {
   opened(link: WorkerLink, roomKey: number, address: number): void
   failed(link: WorkerLink, roomKey: number, code: string): void
@@ -24,7 +27,8 @@ export interface LinkHandlers {
   snapshot(link: WorkerLink, post: SnapshotPost): void
   refused(link: WorkerLink, roomKey: number, connection: number, code: string): void
   nack(link: WorkerLink, roomKey: number, slot: number, connection: number, number: number, code: string): void
-  closed(link: WorkerLink, roomKey: number, code: string): void
+  closed(link: WorkerLink, roomKey: number, isKept: boolean, code: string): void
+  store(link: WorkerLink, post: StorePost): void
 }
 
 export interface WorkerLink {
@@ -88,15 +92,23 @@ function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
     case toMain.snapshot: return handlers.snapshot(link, readSnapshotPost(link, word))
     case toMain.refused: return handlers.refused(link, key, u32[word + 1], textBehind(ring, at, refusedWords))
     case toMain.nack: return handlers.nack(link, key, u32[word + 1], u32[word + 2], u32[word + 3], textBehind(ring, at, nackWords))
-    case toMain.closed: return handlers.closed(link, key, textBehind(ring, at, closedWords))
+    case toMain.closed: return handlers.closed(link, key, u32[word + 1] === 1, textBehind(ring, at, closedWords))
+    case toMain.store: return handlers.store(link, readStorePost(link, word))
   }
 }
 
-function readSnapshotPost({ arena: { u32 } }: WorkerLink, word: number): SnapshotPost {
-  const wide = (index: number): number => u32[word + index] + u32[word + index + 1] * 0x1_0000_0000
+const wideAt = ({ arena: { u32 } }: WorkerLink, word: number): number => u32[word] + u32[word + 1] * 0x1_0000_0000
+
+function readStorePost(link: WorkerLink, word: number): StorePost {
+  const { u32 } = link.arena
+  return { roomKey: u32[word], epoch: wideAt(link, word + 1), seq: wideAt(link, word + 3), tick: u32[word + 5], address: u32[word + 6], bytes: u32[word + 7] }
+}
+
+function readSnapshotPost(link: WorkerLink, word: number): SnapshotPost {
+  const { u32 } = link.arena
   const targets = Array.from({ length: u32[word + 9] }, (_, index) => {
     const from = word + snapshotWords + index * targetWords
     return { connection: u32[from], slot: u32[from + 1], lastInput: u32[from + 2], generation: u32[from + 3] }
   })
-  return { roomKey: u32[word], kind: u32[word + 1], epoch: wide(2), seq: wide(4), tick: u32[word + 6], address: u32[word + 7], bytes: u32[word + 8], targets }
+  return { roomKey: u32[word], kind: u32[word + 1], epoch: wideAt(link, word + 2), seq: wideAt(link, word + 4), tick: u32[word + 6], address: u32[word + 7], bytes: u32[word + 8], targets }
 }

@@ -19,7 +19,7 @@ export async function startTestEngine(files: Record<string, string> | string, fl
   const folder = mkdtempSync(join(tmpdir(), 'kasagi-test-'))
   const project = typeof files === 'string' ? files : join(folder, 'project')
   if (typeof files !== 'string') writeProject(project, files)
-  const { config } = parseConfig(['--port', '0', '--host', '127.0.0.1', '--workers', '1', ...flags], {})
+  const { config } = parseConfig(['--port', '0', '--host', '127.0.0.1', '--workers', '1', '--data', 'none', ...flags], {})
   const projects = await loadProjects([project], join(folder, 'built'))
   const lines: { level: string; text: string }[] = []
   const engine = await startEngine({ config, log: collect(lines), roomBundles: projects.map(({ roomBundle }) => roomBundle), http: serveProjects(projects) })

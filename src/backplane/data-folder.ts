@@ -1,0 +1,82 @@
+/**
+ * The data folder: one process at a time, and nothing in it that is not ours. Main thread, at start and stop only.
+ *
+ *   lock     JSON: the process that holds the folder, and when it started
+ *   secret   the key that signs resume tokens, unless KASAGI_SECRET gives one
+ *   rooms    the store (embedded.ts)
+ */
+import { randomBytes } from 'node:crypto'
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { KasagiError } from '../base/errors.js'
+
+export interface DataFolder {
+  readonly path: string
+  /** Signs resume tokens across restarts. */
+  readonly secret: string
+  /** Lets go of the folder. */
+  release(): void
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0]
+
+/** Takes the folder, and makes it if it is absent. Throws KasagiError `data-folder`, one line. */
+export function takeDataFolder(path: string): DataFolder {
+  const lock = join(path, 'lock')
+  try {
+    mkdirSync(path, { recursive: true })
+    takeLock(path, lock)
+    return { path, secret: secretOf(path), release: () => rmSync(lock, { force: true }) }
+  } catch (error) {
+    if (error instanceof KasagiError) throw error
+    throw new KasagiError('data-folder', `cannot write to ${path} (${reasonOf(error)}); name another with --data, or --data none to keep nothing`)
+  }
+}
+
+interface Holder { readonly pid: number; readonly started: string }
+
+function takeLock(path: string, lock: string): void {
+  if (existsSync(lock)) {
+    const holder = readHolder(lock)
+    if (holder !== undefined && startOf(holder.pid) === holder.started) {
+      throw new KasagiError('data-folder', `${path} is in use by process ${holder.pid}; stop it, or name another folder with --data`)
+    }
+    // Its process was killed.
+    rmSync(lock)
+  }
+  const file = openSync(lock, 'wx')
+  writeFileSync(file, JSON.stringify({ pid: process.pid, started: startOf(process.pid) } satisfies Holder))
+  closeSync(file)
+}
+
+function readHolder(lock: string): Holder | undefined {
+  try {
+    const { pid, started } = JSON.parse(readFileSync(lock, 'utf8')) as Partial<Holder>
+    return Number.isInteger(pid) && typeof started === 'string' ? { pid: pid!, started } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** When a process began, in a text that no later process of the same number has; empty if it is gone. */
+function startOf(pid: number): string {
+  try {
+    // Field 22 of proc(5)'s stat; the second field is in parentheses and may hold spaces.
+    if (existsSync('/proc/self/stat')) return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[19]
+    process.kill(pid, 0)
+    return 'alive'
+  } catch {
+    return ''
+  }
+}
+
+const secretPattern = /^[0-9a-f]{64}$/
+
+function secretOf(path: string): string {
+  const file = join(path, 'secret')
+  if (!existsSync(file)) writeFileSync(file, randomBytes(32).toString('hex'), { mode: 0o600 })
+  chmodSync(file, 0o600)
+  const secret = readFileSync(file, 'utf8').trim()
+  if (!secretPattern.test(secret)) throw new KasagiError('data-folder', `${file} is no secret of ours; move it away to get a new one`)
+  return secret
+}

@@ -1,0 +1,121 @@
+/** The embedded store: every backplane's guarantees, and what its folder may have gone through. */
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openEmbeddedStore } from '../../src/backplane/embedded.js'
+import { open } from 'lmdb'
+import { backplaneSuite } from '../suites/backplane.js'
+
+describe('embedded', () => {
+  backplaneSuite('embedded', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kasagi-store-'))
+    let { backplane } = openEmbeddedStore(folder)
+    return {
+      backplane: { place: '', close: () => backplane.close(), claim: (...args) => backplane.claim(...args), store: (...args) => backplane.store(...args), remove: (...args) => backplane.remove(...args) },
+      reopen: async () => { await backplane.close(); backplane = openEmbeddedStore(folder).backplane; return backplane },
+      damage: async (roomId) => {
+        await backplane.close()
+        const store = open<Buffer, string>({ path: join(folder, 'rooms'), encoding: 'binary', noSubdir: true })
+        const bytes = store.get(`room:{${roomId}}:snapshot`)!
+        bytes[70] ^= 255
+        await store.put(`room:{${roomId}}:snapshot`, bytes)
+        await store.close()
+        backplane = openEmbeddedStore(folder).backplane
+      },
+      end: async () => { await backplane.close(); rmSync(folder, { recursive: true, force: true }) },
+    }
+  })
+})
+
+describe('the data folder', () => {
+  let folder: string
+  beforeEach(() => { folder = join(mkdtempSync(join(tmpdir(), 'kasagi-folder-')), 'data') })
+  afterEach(() => rmSync(join(folder, '..'), { recursive: true, force: true }))
+  const fill = async (): Promise<void> => {
+    const { backplane } = openEmbeddedStore(folder)
+    for (let n = 0; n < 20; n++) {
+      const { epoch } = await backplane.claim(`a:${n}`, 0, 1)
+      await backplane.store(`a:${n}`, { data: new Uint8Array(50_000).fill(n), epoch, seq: 1, tick: 1, ts: 1, version: 1 })
+    }
+    await backplane.close()
+  }
+  const problem = (): string => {
+    try { openEmbeddedStore(folder) } catch (error) { return (error as Error).message }
+    return ''
+  }
+
+  it('data folder: is made with a secret that only its owner can read, and that stays', async () => {
+    const first = openEmbeddedStore(folder)
+    expect(first.secret).toMatch(/^[0-9a-f]{64}$/)
+    expect(statSync(join(folder, 'secret')).mode & 0o777).toBe(0o600)
+    await first.backplane.close()
+    const second = openEmbeddedStore(folder)
+    expect(second.secret).toBe(first.secret)
+    await second.backplane.close()
+  })
+
+  it('data folder: a second process is told who holds it, in one line; after a kill it is free', async () => {
+    mkdirSync(folder)
+    const holder = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000); console.log("up")'])
+    await once(holder.stdout, 'data')
+    const started = readFileSync(`/proc/${holder.pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[19]
+    writeFileSync(join(folder, 'lock'), JSON.stringify({ pid: holder.pid, started }))
+    expect(problem()).toBe(`data-folder: ${folder} is in use by process ${holder.pid}; stop it, or name another folder with --data`)
+    holder.kill('SIGKILL')
+    await once(holder, 'exit')
+    await openEmbeddedStore(folder).backplane.close()
+    expect(existsSync(join(folder, 'lock'))).toBe(false)
+  })
+
+  it('data folder: a file that was cut short anywhere, or is none of ours, is told in one line and stays as it is', async () => {
+    await fill()
+    const file = join(folder, 'rooms'), { size } = statSync(file), whole = readFileSync(file)
+    for (const bytes of [100, 4096, 8192, size - 4096, Math.floor(size / 2)]) {
+      writeFileSync(file, new Uint8Array(whole))
+      truncateSync(file, bytes)
+      expect(problem(), `${bytes} of ${size} bytes`).toMatch(/^data-bad: .* (is cut short|is cut short or damaged|is no store of rooms); nothing was changed/)
+      expect(statSync(file).size).toBe(bytes)
+    }
+    writeFileSync(file, 'hello '.repeat(2000))
+    expect(problem()).toMatch(/^data-bad: .* is no store of rooms; nothing was changed: .*/)
+    expect(readFileSync(file, 'utf8')).toBe('hello '.repeat(2000))
+    writeFileSync(file, new Uint8Array(whole))
+    expect(problem()).toBe('')
+  })
+
+  it('data folder: one that cannot be written is told in one line', () => {
+    mkdirSync(join(folder, '..'), { recursive: true })
+    writeFileSync(folder, 'a file, where a folder should be')
+    expect(problem()).toMatch(/^data-folder: cannot write to .*; name another with --data, or --data none to keep nothing$/)
+  })
+
+  const canMount = process.getuid?.() === 0 && (() => {
+    const at = mkdtempSync(join(tmpdir(), 'kasagi-mount-'))
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', at], { stdio: 'ignore' })
+      execFileSync('umount', [at], { stdio: 'ignore' })
+      return true
+    } catch { return false } finally { rmSync(at, { recursive: true, force: true }) }
+  })()
+
+  it.runIf(canMount)('data folder: on a full disk a store fails with its cause, and what was stored before stays', async () => {
+    mkdirSync(folder, { recursive: true })
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder])
+    try {
+      const { backplane } = openEmbeddedStore(folder)
+      const { epoch } = await backplane.claim('a:1', 0, 1)
+      const snapshot = { epoch, seq: 1, tick: 1, ts: 1, version: 1 }
+      await backplane.store('a:1', { ...snapshot, data: new Uint8Array(100_000) })
+      await expect(backplane.store('a:1', { ...snapshot, seq: 2, data: new Uint8Array(3_000_000) })).rejects.toMatchObject({ code: 'store-failed' })
+      expect((await backplane.claim('a:1', 0, 1)).snapshot?.seq).toBe(1)
+      await backplane.close()
+      execFileSync('mount', ['-o', 'remount,ro', folder])
+      expect(problem()).toMatch(/^data-folder: cannot write to .*EROFS/)
+    } finally {
+      execFileSync('umount', ['-l', folder])
+    }
+  })
+})

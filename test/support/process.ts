@@ -1,0 +1,67 @@
+/** A real `kasagi serve` in a process of its own, on a port that stays the same over its lives; ended by its id. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { until } from './engine.js'
+
+export interface ServeProcess {
+  readonly url: string
+  readonly http: string
+  readonly folder: string
+  /** All that it has printed, over all lives. */
+  output: string
+  /** Starts it (again) and waits until rooms may be joined. */
+  start(...flags: string[]): Promise<void>
+  kill(signal: NodeJS.Signals): Promise<void>
+  metric(name: string): Promise<number>
+  /** Ends it, and forgets its folder. */
+  end(): Promise<void>
+}
+
+export async function createServeProcess(files: Record<string, string>): Promise<ServeProcess> {
+  const folder = mkdtempSync(join(tmpdir(), 'kasagi-process-')), project = join(folder, 'project')
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(project, path)), { recursive: true })
+    writeFileSync(join(project, path), text)
+  }
+  const port = await freePort(), http = `http://127.0.0.1:${port}`
+  let child: ChildProcess | undefined
+  const served: ServeProcess = {
+    folder, http, url: `ws://127.0.0.1:${port}`, output: '',
+    start: async (...flags) => {
+      const args = ['dist/src/cli.js', 'serve', project, '--port', String(port), '--host', '127.0.0.1', '--workers', '1', '--data', join(folder, 'data'), ...flags]
+      const started = child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+      for (const stream of [started.stdout, started.stderr]) stream.on('data', (text: Uint8Array) => { served.output += Buffer.from(text).toString() })
+      await until(async () => {
+        if (started.exitCode !== null) throw new Error(`it ended: ${served.output}`)
+        return fetch(`${http}/readyz`).then(({ ok }) => ok, () => false)
+      }, 'the server is ready', 20_000)
+    },
+    kill: async (signal) => {
+      const exited = once(child!, 'exit')
+      child!.kill(signal)
+      await exited
+    },
+    metric: async (name) => {
+      const text = await (await fetch(`${http}/metrics`)).text()
+      return text.split('\n').filter((line) => line.startsWith(name)).reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+    },
+    end: async () => {
+      if (child !== undefined && child.exitCode === null && child.signalCode === null) await served.kill('SIGKILL')
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+  return served
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}

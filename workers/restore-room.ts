@@ -1,0 +1,72 @@
+/**
+ * Fills a new room from a stored one, by the names of tables and fields: added fields take their defaults, removed ones are dropped, what can
+ * be said without loss in the new type is converted. Anything else is told by name, and the room does not open. Worker thread.
+ */
+import { placeRow, recount } from '../src/memory/rows.js'
+import type { FieldTable } from '../src/schema/field-tables.js'
+import { quantize } from '../src/schema/quantize.js'
+import type { Replica, ReplicaColumn } from '../src/client/table.js'
+import { readValue, type TableContext } from '../src/client/tables.js'
+import type { Column } from '../src/schema/index.js'
+import type { ActiveRoom } from './active-room.js'
+import type { AuthorTable } from './author-table.js'
+import type { NumberArray } from './columns.js'
+import { BadStore } from './stored-room.js'
+
+/** Writes the stored rows into live columns. Throws BadStore that names what does not fit. */
+export function fillFromStore(room: ActiveRoom, stored: readonly Replica[]): void {
+  // A ref whose target is gone becomes null for good: the generations of rows that do not live are not stored.
+  const context: TableContext = { nowMs: () => 0, intervalMs: () => 1, mine: () => undefined, replica: (name) => stored.find((replica) => replica.table.name === name) }
+  for (const table of room.tables) {
+    const from = context.replica(table.name)
+    if (from !== undefined) fillTable(table, from, context)
+  }
+}
+
+function fillTable(table: AuthorTable, from: Replica, context: TableContext): void {
+  const { rowsOf } = table
+  for (let row = 0; row < from.end; row++) {
+    if (from.alive[row] === 0) continue
+    if (row >= rowsOf.capacity) throw new BadStore(`${table.name}: row ${row} is stored, but its capacity is ${rowsOf.capacity}: needs migrate`)
+    placeRow(rowsOf, row, from.generation[row])
+  }
+  recount(rowsOf)
+  for (const { field } of rowsOf.layout.columns) fillColumn(table, field, from, from.columns.find((column) => column.field.name === field.name), context)
+  if (rowsOf.layout.id !== undefined) for (const row of table.rows()) table.setId(row, from.ids[row] ?? '')
+}
+
+function fillColumn(table: AuthorTable, field: FieldTable, from: Replica, source: ReplicaColumn | undefined, context: TableContext): void {
+  if (source !== undefined && !widens(source.field, field)) throw new BadStore(`${table.name}.${field.name}: was ${source.field.kind}, is ${field.kind}: needs migrate`)
+  const column = table.column(field.name)
+  for (let row = 0; row < from.end; row++) {
+    if (from.alive[row] === 0) continue
+    const value = source === undefined ? field.default : readValue(source, row, context)
+    if (ArrayBuffer.isView(column)) (column as NumberArray)[row] = value as number
+    else (column as Column<unknown>).set(row, value)
+  }
+}
+
+/** Integers that each kind of number holds exactly: least, greatest. */
+const exact: Partial<Record<FieldTable['kind'], readonly [number, number]>> = {
+  u8: [0, 0xff], i8: [-0x80, 0x7f], u16: [0, 0xffff], i16: [-0x8000, 0x7fff], u32: [0, 0xffff_ffff], i32: [-0x8000_0000, 0x7fff_ffff],
+  f32: [-(2 ** 24), 2 ** 24], f64: [-(2 ** 53), 2 ** 53],
+}
+
+/** True if every value of `from` is one of `to`. */
+function widens(from: FieldTable, to: FieldTable): boolean {
+  if (JSON.stringify({ ...from, audience: '', default: 0, bytes: 0, liveBytes: 0 }) === JSON.stringify({ ...to, audience: '', default: 0, bytes: 0, liveBytes: 0 })) return true
+  if (from.kind === 'text' && to.kind === 'text') return to.maxBytes! >= from.maxBytes!
+  if (from.kind === 'json' && to.kind === 'json') return to.maxBytes! >= from.maxBytes!
+  if (from.kind === 'choice' && to.kind === 'choice') return from.choices!.every((name) => to.choices!.includes(name))
+  if (from.kind === 'quantized') return to.kind === 'f32' || to.kind === 'f64' || (to.kind === 'quantized' && holdsSteps(from, to))
+  if (from.kind === 'f32' && to.kind === 'f64') return true
+  const low = exact[from.kind], high = exact[to.kind]
+  const isInteger = from.kind !== 'f32' && from.kind !== 'f64'
+  return low !== undefined && high !== undefined && isInteger && high[0] <= low[0] && high[1] >= low[1]
+}
+
+/** True if both ends of the old range and its first step are steps of the new one. */
+const holdsSteps = (from: FieldTable, to: FieldTable): boolean => [from.min!, from.min! + from.step!, from.min! + from.steps! * from.step!].every((value) => {
+  const step = quantize(to, value)
+  return Math.abs(to.min! + step * to.step! - value) < to.step! * 1e-6
+})

@@ -1,0 +1,70 @@
+/**
+ * A stored room: all of its committed tables, with the field tables that say what they are. One writer, one reader. Worker thread; the main
+ * thread and the backplane see opaque bytes.
+ *
+ *   the form of a snapshot area (area.ts): first an entry of the stream `tablesStream`, JSON of the full field tables; then chunks of
+ *   the servers' stream with the full tables' numbers.
+ */
+import type { RingWriter } from '../src/memory/ring.js'
+import { send, toMain, wideWords } from '../src/memory/crossing.js'
+import { rowsMax } from '../src/base/limits.js'
+import { kinds, type EntityTable, type FieldTable } from '../src/schema/field-tables.js'
+import { serverStream, type SectionWriter } from '../src/wire/section.js'
+import { applySection, openSection } from '../src/client/apply.js'
+import { createReplica, type Replica } from '../src/client/table.js'
+import type { ActiveRoom } from './active-room.js'
+import { closeEntry, handOver, openArea, putTables } from './area.js'
+
+/** Beside the streams of the wire: the field tables themselves. */
+const tablesStream = 0xffff_ffff
+
+/** Writes the room into its area, which is free, and hands it to the main thread; false if it could not be posted. */
+export function storeRoom(room: ActiveRoom, section: SectionWriter, output: RingWriter): boolean {
+  const area = openArea(room, section)
+  const json = new TextEncoder().encode(JSON.stringify(room.type.full.tables))
+  room.arena.u8.set(json, area.cursor + 8)
+  closeEntry(area, json.length, tablesStream)
+  putTables(area, serverStream, room.plans, { table: ({ layout }) => layout.index, field: (_, field) => field })
+  const { layout, epoch, book } = room
+  return handOver(area, () => send(output, toMain.store, [room.key, ...wideWords(epoch), ...wideWords(area.seq), book.clock.tick >>> 0, layout.snapshot, area.cursor - layout.snapshot]))
+}
+
+/** What is stored of a room cannot be used; the message says why, in one line. */
+export class BadStore extends Error {}
+
+/** Reads a stored room as replicas of its tables, by the field tables that it was written with. Throws BadStore. */
+export function readStoredRoom(bytes: Uint8Array): Replica[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const replicas: Replica[] = []
+  try {
+    for (let at = 0; at + 8 <= bytes.length;) {
+      const length = view.getUint32(at, true), stream = view.getUint32(at + 4, true)
+      if (at + 8 + length > bytes.length) throw new BadStore('an entry is longer than the data')
+      const entry = bytes.slice(at + 8, at + 8 + length)
+      if (stream === tablesStream) replicas.push(...readTables(entry).map(createReplica))
+      else readChunk(entry, replicas)
+      at += 8 + (length + 7 & ~7)
+    }
+  } catch (error) {
+    throw error instanceof BadStore ? error : new BadStore((error as Error).message)
+  }
+  if (replicas.length === 0) throw new BadStore('there are no field tables')
+  return replicas
+}
+
+function readChunk(entry: Uint8Array, replicas: readonly Replica[]): void {
+  const section = openSection(entry.buffer as ArrayBuffer)
+  if (section === undefined) throw new BadStore('a chunk is no section')
+  applySection(section, replicas, { nowMs: 0, intervalMs: 0 })
+}
+
+const isCount = (value: unknown, max: number): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max
+
+function readTables(json: Uint8Array): EntityTable[] {
+  const tables = JSON.parse(new TextDecoder().decode(json)) as EntityTable[]
+  const isField = (field: FieldTable): boolean => typeof field.name === 'string' && field.kind in kinds && isCount(field.bytes, 2 ** 16)
+  const isTable = (table: EntityTable): boolean =>
+    typeof table.name === 'string' && isCount(table.capacity, rowsMax * 2) && Array.isArray(table.fields) && table.fields.every(isField)
+  if (!Array.isArray(tables) || !tables.every(isTable)) throw new BadStore('the field tables are none')
+  return tables
+}
