@@ -63,7 +63,8 @@ function banner(engine: Engine, projects: readonly Project[]): string {
   })
   const workers = `${engine.workers} worker${engine.workers === 1 ? '' : 's'}`
   const kept = engine.place === '' ? 'rooms are not kept' : `rooms kept in ${engine.place}/`
-  return [`kasagi ${version} · Node ${node} · ${engine.socketKind} · ${workers} · ${kept}`, ...lines, `  Open one in two tabs. Ctrl+C ${engine.place === '' ? '' : 'saves and '}stops.`, ''].join('\n')
+  const first = `kasagi ${version} · Node ${node} · ${engine.socketKind} · ${workers}`
+  return [...(first.length + kept.length + 3 <= 80 ? [`${first} · ${kept}`] : [first, `  ${kept}`]), ...lines, `  Open one in two tabs. Ctrl+C ${engine.place === '' ? '' : 'saves and '}stops.`, ''].join('\n')
 }
 
 function stopOnSignals(engine: Engine, outFolder: string): void {

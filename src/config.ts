@@ -1,7 +1,10 @@
 /** Settings: one table from which flags, environment and --help come. A wrong one is one line that says what is allowed. */
 import { availableParallelism } from 'node:os'
 import { KasagiError } from './base/errors.js'
-import { arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, inputsPerSecondMax, stallMsDefault } from './base/limits.js'
+import {
+  arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, connectionsMaxDefault, connectionsPerAddressDefault, inputsPerSecondMax,
+  roomsPerAddressDefault, stallMsDefault,
+} from './base/limits.js'
 
 export interface Config {
   readonly port: number
@@ -14,6 +17,14 @@ export interface Config {
   readonly backlogBytes: number
   readonly stallMs: number
   readonly data: string
+  readonly authSecret: string | undefined
+  readonly authKeys: string | undefined
+  readonly authRevoked: string | undefined
+  readonly connections: number
+  readonly connectionsPerAddress: number
+  readonly roomsPerAddress: number
+  /** Rooms that are opened at start, and stay. */
+  readonly open: readonly string[]
   /** Signs resume tokens; after a comma, an older one that is still accepted. */
   readonly secret: string | undefined
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent'
@@ -65,6 +76,13 @@ export const settings: readonly Setting[] = [
   { key: 'backlogBytes', flag: 'backlog-bytes', env: ['KASAGI_BACKLOG_BYTES'], value: 'N', help: 'bytes queued for a client before it counts as slow', fallback: () => backlogBytesDefault, parse: bytes(1024, 1024 ** 3), allowed: '1K to 1G' },
   { key: 'data', flag: 'data', env: ['KASAGI_DATA'], value: 'FOLDER', help: 'where rooms are kept; none: nowhere', fallback: () => '.kasagi', parse: (text) => text || undefined, allowed: 'a folder, or none' },
   { key: 'secret', flag: 'secret', env: ['KASAGI_SECRET'], value: '', help: 'signs resume tokens; NEW,OLD to change it', isSecret: true, fallback: () => undefined, parse: (text) => text.split(',').every((part) => part.length >= 16) ? text : undefined, allowed: '16 characters or more, or two of them with a comma' },
+  { key: 'open', flag: 'open', env: ['KASAGI_OPEN'], value: 'TYPE:NAME', help: 'room that is open from the start, and stays', fallback: () => [], parse: (text) => text.split(',').every((id) => /^[^:,]+:[^:,]+$/.test(id)) ? text.split(',') : undefined, allowed: 'type:name' },
+  { key: 'authSecret', flag: 'auth-secret', env: ['KASAGI_AUTH_SECRET'], value: 'TEXT', help: 'secret that clients\' JWTs are signed with', fallback: () => undefined, parse: (text) => text.length >= 16 ? text : undefined, allowed: '16 characters or more' },
+  { key: 'authKeys', flag: 'auth-keys', env: ['KASAGI_AUTH_KEYS'], value: 'FILE', help: 'JWK Set: public keys of clients\' JWTs', fallback: () => undefined, parse: (text) => text || undefined, allowed: 'a file' },
+  { key: 'authRevoked', flag: 'auth-revoked', env: ['KASAGI_AUTH_REVOKED'], value: 'FILE', help: 'file of tokens (jti) or users (sub) to refuse', fallback: () => undefined, parse: (text) => text || undefined, allowed: 'a file' },
+  { key: 'connections', flag: 'connections', env: ['KASAGI_CONNECTIONS'], value: 'N', help: 'connections at once; 0: no limit', fallback: () => connectionsMaxDefault, parse: integer(0, 10_000_000), allowed: '0 to 10000000' },
+  { key: 'connectionsPerAddress', flag: 'connections-per-address', env: ['KASAGI_CONNECTIONS_PER_ADDRESS'], value: 'N', help: 'of one address; 0 behind a proxy', fallback: () => connectionsPerAddressDefault, parse: integer(0, 10_000_000), allowed: '0 to 10000000' },
+  { key: 'roomsPerAddress', flag: 'rooms-per-address', env: ['KASAGI_ROOMS_PER_ADDRESS'], value: 'N', help: 'rooms opened from one address; 0: no limit', fallback: () => roomsPerAddressDefault, parse: integer(0, 10_000_000), allowed: '0 to 10000000' },
   { key: 'stallMs', flag: 'stall-ms', env: ['KASAGI_STALL_MS'], value: 'N', help: 'a thread that stands still so long is ended', fallback: () => stallMsDefault, parse: integer(300, 3_600_000), allowed: '300 to 3600000' },
   { key: 'logLevel', flag: 'log-level', env: ['KASAGI_LOG_LEVEL'], value: 'LEVEL', help: 'error, warn, info, debug or silent', fallback: () => 'info', parse: one(levels), allowed: levels.join(', ') },
   { key: 'logJson', flag: 'log-json', env: ['KASAGI_LOG_JSON'], value: '', help: 'log JSON lines', fallback: () => false, parse: (text) => ['', '1', 'true'].includes(text) ? true : text === '0' || text === 'false' ? false : undefined, allowed: '1 or 0' },
@@ -82,7 +100,7 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
     if (setting === undefined) throw new KasagiError('bad-option', `--${flag} is no option${suggestion(flag)}; see kasagi serve --help`)
     const text = inline ?? (setting.value === '' ? '' : argv[++at])
     const value = read(setting, text, `--${flag}`)
-    given.set(setting.key, setting.key === 'origins' ? [...(given.get('origins') as string[] ?? []), ...(value as string[])] : value)
+    given.set(setting.key, Array.isArray(value) ? [...(given.get(setting.key) as string[] | undefined ?? []), ...(value as string[])] : value)
   }
   for (const setting of settings) {
     const name = setting.env.find((entry) => env[entry] !== undefined && env[entry] !== '')
@@ -121,5 +139,5 @@ function distance(a: string, b: string): number {
 /** The options' lines of --help, 80 columns wide. */
 export const optionsHelp = (): string => settings.filter(({ hidden }) => hidden !== true).map((setting) => {
   const flag = setting.isSecret === true ? `  ${setting.env[0]}` : `  --${setting.flag}${setting.value === '' ? '' : ` ${setting.value}`}`
-  return `${flag.padEnd(26)}${setting.help}`
+  return flag.length > 24 ? `${flag}\n${' '.repeat(26)}${setting.help}` : `${flag.padEnd(26)}${setting.help}`
 }).join('\n')

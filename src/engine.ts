@@ -18,10 +18,13 @@ import { createLineLimit } from './server/logging.js'
 import { createMetrics, type Metrics } from './server/metrics.js'
 import { askAgain, deliverRecord, deliverSnapshot, dismiss, resumeClient, type Outbox } from './server/outbox.js'
 import { createPool, type Pool } from './server/pool.js'
-import { askOpen, createRooms, detachClient, forgetRoom, leaveRoom, openElsewhere, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
-import { findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
+import { askOpen, createRooms, detachClient, forgetRoom, listRooms, openElsewhere, openRoomEntry, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
+import { createAdmission, overdue } from './server/admission.js'
+import { createAuth, type Auth } from './server/auth.js'
+import { closeConnection, findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
 import type { HttpAnswer, HttpRequest, SocketHandlers, SocketServer } from './server/sockets.js'
 import { originRule } from './server/origins.js'
+import { unpackFields, unpackMatch } from './wire/fields.js'
 import { createHttp } from './server/http.js'
 import { listenSockets } from './server/uws.js'
 import { createTokens } from './server/tokens.js'
@@ -61,8 +64,9 @@ interface Parts {
 /** Starts an engine; rejects with a KasagiError that is one line: a busy port, a broken room module. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { config } = options
-  const store = openEmbeddedStore(config.data)
-  const parts = createParts(options, store)
+  // Before the store is opened: a mistake in its settings has nothing to close.
+  const auth = authOf(options)
+  const parts = createParts(options, openEmbeddedStore(config.data), auth)
   const catalogs = new Catalogs(parts)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
@@ -86,12 +90,27 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     await stopWorkers(parts, pool)
     throw error
   }
+  openStaying(parts)
   return engineOf(parts, pool, server, catalogs)
 }
 
+/** The rooms that `--open` names: open from the start, whoever comes. */
+function openStaying({ rooms, types, options: { config, log } }: Parts): void {
+  for (const id of config.open) {
+    const type = types.get(id.slice(0, id.indexOf(':')))
+    if (type === undefined) log.error({ room: id }, `--open ${id}: no room of this type is served here`)
+    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '' })
+  }
+}
+
+const sweepEveryMs = 1000
+
 function engineOf(parts: Parts, pool: Pool, server: SocketServer, catalogs: Catalogs): Engine {
   let stopping: Promise<void> | undefined
+  const sweep = setInterval(() => { for (const [client, code] of overdue(parts.sessions.admission)) refuse(parts.sessions, client, code) }, sweepEveryMs)
+  if (parts.sessions.admission.auth === undefined) parts.options.log.warn({}, 'everybody is a guest: see --auth-secret and --auth-keys')
   const stop = async (): Promise<void> => {
+    clearInterval(sweep)
     server.stopListening()
     for (const room of [...parts.rooms.byKey.values()]) for (const client of [...room.clients.values()]) dismiss(parts.outbox, client, 'going-away')
     await stopWorkers(parts, pool)
@@ -119,7 +138,15 @@ function checkDurability(types: ReadonlyMap<string, CatalogEntry>): void {
   }
 }
 
-function createParts(options: EngineOptions, { backplane, secret }: EmbeddedStore): Parts {
+function authOf({ config, log }: EngineOptions): Auth | undefined {
+  const lines = createLineLimit()
+  return createAuth({
+    secret: config.authSecret, keysFile: config.authKeys, revokedFile: config.authRevoked,
+    onBadFile: (text) => { if (lines.take(0) !== undefined) log.error({}, `${text}; what was read before stays`) },
+  })
+}
+
+function createParts(options: EngineOptions, { backplane, secret }: EmbeddedStore, auth: Auth | undefined): Parts {
   const { config } = options
   const metrics = createMetrics()
   const links = Array.from({ length: config.workers }, (_, worker) => createWorkerLink(worker, config.arenaBytes))
@@ -132,8 +159,8 @@ function createParts(options: EngineOptions, { backplane, secret }: EmbeddedStor
     onResync: (kind) => metrics.resyncs.inc({ kind }),
   }
   const sessions: Sessions = {
-    rooms, outbox, types, tokens,
-    limits: { messageBytes: config.messageBytes, inputsPerSecond: config.inputsPerSecond, inputsBurst: config.inputsPerSecond * inputsBurstSeconds },
+    rooms, outbox, types, tokens, admission: createAdmission(config, auth),
+    limits: { messageBytes: config.messageBytes, inputsPerSecond: config.inputsPerSecond, inputsBurst: config.inputsPerSecond * inputsBurstSeconds, roomsPerAddress: config.roomsPerAddress },
     refused: (client, code, detail) => {
       metrics.framesBad.inc({ code })
       const left = lines.take(client.connection)
@@ -231,6 +258,10 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
       const client = room.clients.get(connection)
       if (client !== undefined) nack(sessions, client, number, code as 'bad-input')
     }),
+    listing: (_, key, isLocked, packed) => withRoom(key, (room) => {
+      room.isLocked = isLocked
+      room.listing = unpackFields(room.type.listing, new DataView(packed.buffer), 0, packed.length) ?? room.listing
+    }),
     store: (link, { roomKey, epoch, seq, tick, address, bytes }) => withRoom(roomKey, (room) => {
       const data = link.arena.u8.slice(address, address + bytes)
       storeWord(link.arena, room.base + atSnapshotBusy, 0)
@@ -278,16 +309,22 @@ function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promi
     text: (socket) => refuse(sessions, socket.data as Client, 'text-message'),
     drain: (socket) => resumeClient(parts.outbox, socket.data as Client),
     closed: (socket) => {
-      const client = socket.data as Client
       metrics.connections.dec()
-      leaveRoom(client, 1)
-      client.state = 'gone'
+      closeConnection(sessions, socket.data as Client)
     },
   }
+  const originAllowed = originRule(config.origins)
   const http = createHttp({
-    ready: () => catalogs.done, metrics: () => { refreshMetrics(parts); return metrics.text() }, other: (request) => options.http?.(request),
+    ready: () => catalogs.done, metrics: () => { refreshMetrics(parts); return metrics.text() }, other: (request) => options.http?.(request), originAllowed,
+    rooms: (type, match, token) => listFor(parts, type, match, token),
   })
-  return listenSockets({ host: config.host, port: config.port, messageBytesMax: config.messageBytes, originAllowed: originRule(config.origins), onOriginRefused: () => metrics.originRefused.inc(), http }, handlers)
+  return listenSockets({ host: config.host, port: config.port, messageBytesMax: config.messageBytes, originAllowed, onOriginRefused: () => metrics.originRefused.inc(), http }, handlers)
+}
+
+async function listFor({ sessions, rooms, types }: Parts, name: string, match: Uint8Array, token: string | undefined): Promise<string | undefined> {
+  await sessions.admission.auth?.identify(token)
+  const type = types.get(name), wanted = type === undefined ? undefined : unpackMatch(type.listing, match)
+  return type === undefined || wanted === undefined ? undefined : JSON.stringify(listRooms(rooms, type, wanted))
 }
 
 /** Gauges are read when asked for, so that nothing counts them in the hot path. */

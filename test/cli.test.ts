@@ -13,7 +13,7 @@ afterAll(() => { for (const child of started) child.kill('SIGKILL'); rmSync(fold
 interface Run { readonly child: ReturnType<typeof spawn>; readonly exit: Promise<number | null>; out: string; err: string }
 
 function kasagi(...argv: string[]): Run {
-  const child = spawn(process.execPath, ['dist/src/cli.js', ...argv], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['dist/src/cli.js', ...argv], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, KASAGI_DATA: join(folder, `data-${started.length}`) } })
   started.push(child)
   const run: Run = { child, out: '', err: '', exit: new Promise((resolve) => { child.on('exit', resolve) }) }
   child.stdout.on('data', (data: Buffer) => { run.out += data.toString() })

@@ -72,6 +72,8 @@ export interface ActiveRoom {
   storeDueMs: number
   storeDueTick: number
   closing: string | undefined
+  /** What the room says of itself has changed since the main thread was told. */
+  listingDue: boolean
   /** `onClose` has run, and every session has ended. */
   isEnded: boolean
 }

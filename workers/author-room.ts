@@ -25,7 +25,7 @@ export function createAuthorRoom(room: ActiveRoom, timers: Timers, log: RoomLog)
     tables,
     globals: single(named.get('$globals')),
     options: single(named.get('$options')),
-    listing: {},
+    listing: single(named.get('$listing')),
     sessions: book.byId,
     derived: undefined,
     time: { get tick() { return book.clock.tick }, get ms() { return book.clock.timeMs } },
@@ -40,7 +40,7 @@ export function createAuthorRoom(room: ActiveRoom, timers: Timers, log: RoomLog)
     cancel: (timer: string, key?: string | number) => timers.cancel(timer, key),
     reject: (code: string, text = ''): never => { throw new Rejection(code, text) },
     close: (reason = 'room-closed') => { room.closing ??= reason },
-    lock: (locked = true) => { book.clock.locked = locked ? 1 : 0 },
+    lock: (locked = true) => { book.clock.locked = locked ? 1 : 0; room.listingDue = true },
     start: () => { throw new TypeError(`${type.name}: tasks are not supported by this version`) },
   }
 }

@@ -75,7 +75,9 @@ export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, ad
 function planRoom(room: ActiveRoom): boolean {
   let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0
   for (const plan of room.plans) {
-    if (plan.layout.index !== room.type.roomTable && planTable(room.arena, plan, room.left.size > 0)) differs = true
+    if (plan.layout.index === room.type.roomTable || !planTable(room.arena, plan, room.left.size > 0)) continue
+    differs = true
+    if (plan.layout.index === room.type.listingTable) room.listingDue = true
   }
   return differs || room.ownRows.size > 0
 }

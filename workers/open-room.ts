@@ -11,14 +11,14 @@ import { allocateBlock, type Arena, type Block } from '../src/memory/arena.js'
 import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
-  atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStoredSeq,
+  atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
   atTypeNumber, layoutRoom, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
 import { dequantize, quantize } from '../src/schema/quantize.js'
 import { readRoutes, routeFlags } from '../src/wire/record.js'
-import { unpackFields } from '../src/wire/fields.js'
+import { unpackFields, unpackMatch } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
 import { createAuthorRoom, type RoomLog } from './author-room.js'
 import { createAuthorTable, refersToLiving, type AuthorTable } from './author-table.js'
@@ -44,7 +44,9 @@ export interface OpenContext {
 }
 
 export interface OpenRequest {
-  readonly key: number; readonly type: RoomType; readonly id: string; readonly options: Uint8Array
+  readonly key: number; readonly type: RoomType; readonly id: string; readonly options: Uint8Array; readonly stays: boolean
+  /** What was asked of the listing by the join that opens it: a new room begins with it. */
+  readonly match: Uint8Array
   readonly epoch: number; readonly parentEpoch: number; readonly forkSeq: number
   /** What is stored of it; undefined: a new room. */
   readonly stored: Uint8Array | undefined
@@ -66,9 +68,10 @@ export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'n
   return actor
 }
 
-function create({ flusher, log, report }: OpenContext, actor: Actor, { type, epoch, key, options }: OpenRequest): boolean {
+function create({ flusher, log, report }: OpenContext, actor: Actor, { type, epoch, key, options, match }: OpenRequest): boolean {
   const { room } = actor
-  spawnSingles(room, options.length === 0 ? {} : unpackFields(type.full.options, new DataView(options.slice().buffer), 0, options.length) ?? {})
+  const { full } = type
+  spawnSingles(room, options.length === 0 ? {} : unpackFields(full.options, new DataView(options.slice().buffer), 0, options.length) ?? {}, unpackMatch(full.listing, match) ?? {})
   room.book.seed(epoch + key)
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
   if (!derive(actor)) return false
@@ -119,7 +122,7 @@ export function attachRoom(context: OpenContext, block: Block, types: readonly R
   return actor
 }
 
-function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq }: OpenRequest): void {
+function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq, stays }: OpenRequest): void {
   const { base } = layout
   arena.u32[(base + atLayoutHash) >>> 2] = layout.hash
   arena.u32[(base + atRoomKey) >>> 2] = key
@@ -130,6 +133,7 @@ function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, p
   writeWide(arena, base + atHistoryOldest, forkSeq + 1)
   storeWide(arena, base + atReleasedSeq, forkSeq)
   storeWide(arena, base + atStoredSeq, forkSeq)
+  arena.u32[(base + atStays) >>> 2] = stays ? 1 : 0
   const bytes = Buffer.from(id)
   assert(bytes.length <= roomIdBytesMax, 'open: a room id fits the header')
   arena.u32[(base + atRoomId) >>> 2] = bytes.length
@@ -164,7 +168,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
     moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
     dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
-    flushSkipped: false, isCommitted: true, closing: undefined, isEnded: false,
+    flushSkipped: false, isCommitted: true, closing: undefined, listingDue: true, isEnded: false,
     ticksPerFlush: tickHz === 0 ? 1 : Math.max(1, Math.round(tickHz / flushHz)), ticksToFlush: 1,
   }
   const timerTables = new Map<string, AuthorTable>([...type.timerTables].map(([name, number]) => [name, tables[number]]))
@@ -176,11 +180,12 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
   return actor
 }
 
-/** `$globals`, `$room` and `$options` are tables of one row that always lives. */
-function spawnSingles(room: ActiveRoom, options: Record<string, unknown>): void {
+/** `$globals`, `$room`, `$options` and `$listing` are tables of one row that always lives. */
+function spawnSingles(room: ActiveRoom, options: Record<string, unknown>, listing: Record<string, unknown>): void {
   room.tables[0].spawn()
   room.tables[room.type.roomTable].spawn()
   room.tables[room.type.optionsTable].spawn(options)
+  room.tables[room.type.listingTable].spawn(listing)
 }
 
 function derive({ room, report }: Actor): boolean {

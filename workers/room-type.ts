@@ -21,6 +21,7 @@ export interface RoomType {
   readonly sessionsTable: number
   readonly roomTable: number
   readonly optionsTable: number
+  readonly listingTable: number
   readonly timerTables: ReadonlyMap<string, number>
   readonly playerTable: number
 }
@@ -63,13 +64,15 @@ export function createRoomType(module: RoomModule, number: number): RoomType {
   const timers = Object.entries(definition.timers).map(([name, fields]) => timerTable(name, fieldsOf(fields)))
   const plain = fullTablesOf(module.schema, [])
   const options = engineTable('$options', 1, plain.options.map(hidden))
-  const engine = [sessionsTable(definition.maxSessions), roomTable, options, ...timers]
+  const listing = engineTable('$listing', 1, plain.listing.map(hidden))
+  const engine = [sessionsTable(definition.maxSessions), roomTable, options, listing, ...timers]
   const full: FullTables = { ...plain, tables: [...plain.tables.map(withOwner), ...engine] }
   const tables = publicTablesOf(full)
   const tableNumber = (name: string): number => full.tables.findIndex((table) => table.name === name)
   return {
     number, name: full.name, definition, full, tables, hash: schemaHash(tables), index: invertIndex(full, publicIndex(full)),
     sessionsTable: tableNumber('$sessions'), roomTable: tableNumber('$room'), optionsTable: tableNumber('$options'),
+    listingTable: tableNumber('$listing'),
     timerTables: new Map(Object.keys(definition.timers).map((name) => [name, tableNumber(`$timer:${name}`)])),
     playerTable: full.player === undefined ? -1 : tableNumber(full.player),
   }
@@ -79,5 +82,5 @@ export const layoutLimitsOf = (type: RoomType): { sessions: number; generationFi
   ({ sessions: type.definition.maxSessions, generationField, idField })
 
 /** What the main thread is told of a type. */
-export const catalogOf = ({ number, name, tables, hash, definition }: RoomType): CatalogEntry =>
-  ({ number, name, tables, hash, tickHz: definition.tickHz, flushHz: definition.flushHz, maxSessions: definition.maxSessions, durability: definition.durability, version: definition.version })
+export const catalogOf = ({ number, name, tables, hash, full, definition }: RoomType): CatalogEntry =>
+  ({ number, name, tables, hash, listing: full.listing, opens: definition.opens, tickHz: definition.tickHz, flushHz: definition.flushHz, maxSessions: definition.maxSessions, durability: definition.durability, version: definition.version })

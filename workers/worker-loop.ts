@@ -7,12 +7,13 @@
 import { monotonicMs } from '../src/base/clock.js'
 import { armDoorbell, countTurn, freeBlock, openBlocks, type Arena, type Block } from '../src/memory/arena.js'
 import { atInputRing, atWake } from '../src/memory/arena-layout.js'
-import { openWords, send, toMain } from '../src/memory/crossing.js'
+import { openFlags, openWords, send, toMain } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
 import { hasEntries } from '../src/memory/journal.js'
-import { atStoredSeq, atTickUs } from '../src/memory/room-layout.js'
+import { atStays, atStoredSeq, atTickUs } from '../src/memory/room-layout.js'
 import { createRingReader, sleepOn, wakeCount, type RingWriter } from '../src/memory/ring.js'
 import { loadWide } from '../src/memory/views.js'
+import { packToBytes } from '../src/wire/fields.js'
 import type { SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
 import { isAreaFree } from './area.js'
@@ -105,10 +106,11 @@ function open(worker: Worker, at: number, bytes: number): void {
     const idAt = at + openWords * 4
     const id = Buffer.from(arena.u8.slice(idAt, idAt + idBytes)).toString()
     const wide = (index: number): number => arena.u32[word + index] + arena.u32[word + index + 1] * 0x1_0000_0000
-    const stored = worker.takeStored(key), isStored = arena.u32[word + 8] === 1
+    const flags = arena.u32[word + 8], optionsAt = idAt + idBytes, matchAt = optionsAt + arena.u32[word + 10]
+    const stored = worker.takeStored(key)
     // The thread before took what was stored with it: it has to be posted again.
-    const opened = isDeadlyToOpen(arena, key) ? 'room-failed' : isStored && stored === undefined ? 'open-again'
-      : openRoom(worker.context, { key, type, id, epoch: wide(2), parentEpoch: wide(4), forkSeq: wide(6), options: arena.u8.slice(idAt + idBytes, at + bytes), stored })
+    const opened = isDeadlyToOpen(arena, key) ? 'room-failed' : (flags & openFlags.stored) !== 0 && stored === undefined ? 'open-again'
+      : openRoom(worker.context, { key, type, id, epoch: wide(2), parentEpoch: wide(4), forkSeq: wide(6), stays: (flags & openFlags.stays) !== 0, options: arena.u8.slice(optionsAt, matchAt), match: arena.u8.slice(matchAt, at + bytes), stored })
     if (typeof opened === 'string') {
       for (const block of openBlocks(arena)) if (block.roomKey === key) freeBlock(arena, block)
       send(output, toMain.failed, [key], encode(opened))
@@ -149,6 +151,7 @@ function runRooms(worker: Worker): number {
       worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = (monotonicMs() - now) * 1000
     }
     if (room.waiting.length > 0 && room.isCommitted) serveWaiting(room, worker.section, worker.output)
+    if (room.listingDue && room.isCommitted) tellListing(worker, room)
     if (isStoreDue(room, now)) store(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
@@ -159,6 +162,13 @@ function runRooms(worker: Worker): number {
 function flushActor(worker: Worker, { room }: Actor): void {
   for (const slot of room.book.lostRows()) room.ownRows.add(slot)
   flushRoom(worker.flusher, room)
+}
+
+/** What joins and lists may know of the room; it was committed, so a successor tells the same. */
+function tellListing({ output }: Worker, room: ActiveRoom): void {
+  const { full, listingTable } = room.type
+  const listing = full.listing.length === 0 ? new Uint8Array(0) : packToBytes(full.listing, room.tables[listingTable].at(0))
+  room.listingDue = !send(output, toMain.listing, [room.key, room.book.clock.locked], listing)
 }
 
 const isStored = ({ arena, layout }: ActiveRoom): boolean => loadWide(arena, layout.base + atStoredSeq) === committedSeq(arena, layout)
@@ -199,6 +209,7 @@ async function storeAll(worker: Worker): Promise<void> {
 function shouldClose(room: ActiveRoom, nowMs: number): boolean {
   if (room.book.size > 0) room.emptySinceMs = nowMs
   if (room.closing !== undefined) return !room.flushSkipped
+  if (room.arena.u32[(room.layout.base + atStays) >>> 2] === 1) return false
   return nowMs - room.emptySinceMs >= room.type.definition.keepMs && !hasEntries(room.journal)
 }
 

@@ -52,6 +52,7 @@ export const errorList = {
   'auth-revoked': entry(4443, false, 'the token was revoked'),
   'too-many-connections': entry(4444, true, 'too many connections; try again later'),
   'join-late': entry(4445, true, 'no Join came in time'),
+  'too-many-rooms': entry(4446, true, 'too many rooms are open; try again later'),
   // The SDK's own
   'connection-lost': entry(null, true, 'the connection was lost'),
   'answer-lost': entry(null, true, 'the input was applied or refused; the answer was lost with the connection'),

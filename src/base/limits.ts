@@ -83,5 +83,15 @@ export const resumeTokenSeconds = 30 * 24 * 3600
 /** How long a worker's loop may stand still, by default: longer than any honest turn, short enough that its other rooms' players wait for it. */
 export const stallMsDefault = 2000
 
+/** Connections of one instance, and from one address: what one process can serve, and what a household or a small office may need. 0: no limit. */
+export const connectionsMaxDefault = 20_000
+export const connectionsPerAddressDefault = 1000
+
+/** Open rooms that joins from one address may have opened. */
+export const roomsPerAddressDefault = 200
+
+/** How long a connection may be open without a Join. */
+export const joinWaitMsMax = 10_000
+
 /** Inputs the SDK keeps until they are durable. */
 export const heldInputsMax = 1024

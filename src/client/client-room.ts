@@ -5,6 +5,8 @@ import type { ClientTables, Off } from './tables.js'
 export interface Where<S extends Schema> {
   /** Joins `type:name`; without it, any open room of this type. */
   name?: string
+  /** Without a name: a room whose listing has these values; one that is opened begins with them. */
+  match?: Partial<Values<S['listing']>>
   open?: 'if-absent' | 'never' | 'always'
   /** Used if the room is opened by this join. */
   options?: Partial<Values<S['options']>>
@@ -62,8 +64,12 @@ export interface ClientRoom<S extends Schema> {
   leave(): Promise<void>
 }
 
+export type ListedRoom<S extends Schema> = { readonly name: string; readonly sessions: number } & Readonly<Values<S['listing']>>
+
 export interface Connection {
   join<S extends Schema>(schema: S, where?: Where<S>): Promise<ClientRoom<S>>
+  /** The open rooms of this type whose listing has these values. Throws KasagiError if the server cannot be asked. */
+  list<S extends Schema>(schema: S, match?: Where<S>['match']): Promise<ListedRoom<S>[]>
   /** Leaves every room that was joined through it. */
   close(): void
 }

@@ -4,9 +4,10 @@ import { monotonicMs } from '../base/clock.js'
 import type { Schema } from '../schema/fields.js'
 import { fullTablesOf, publicTablesOf } from '../schema/tables-of.js'
 import { writeLeave } from '../wire/client-messages.js'
-import type { ClientRoom, Connection, ConnectOptions, Where } from './client-room.js'
+import type { ClientRoom, Connection, ConnectOptions, ListedRoom, Where } from './client-room.js'
 import { askInput, sendInput } from './inputs.js'
 import { openLine } from './line.js'
+import { listRooms } from './list.js'
 import type { Replication } from './replication.js'
 import { createStay, endStay, setStatus, type Address, type Stay, type Welcomed } from './stay.js'
 import type { Replica } from './table.js'
@@ -21,6 +22,7 @@ export function connectWith(open: OpenTransport, url: string, options: ConnectOp
   const stays = new Set<Stay>()
   return {
     join: (schema, where = {}) => joinRoom({ open, url, options, schema, where: where as Where<Schema> }, stays) as Promise<ClientRoom<typeof schema>>,
+    list: (schema, match = {}) => listRooms(url, options, schema, match) as Promise<ListedRoom<typeof schema>[]>,
     close: () => { for (const stay of stays) leave(stay) },
   }
 }

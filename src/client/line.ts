@@ -8,7 +8,7 @@ import { codeOfClose, errorEntry, KasagiError } from '../base/errors.js'
 import { nextFloat } from '../base/prng.js'
 import { fieldsOf, schemaHash } from '../schema/tables-of.js'
 import { writeJoin, writePing, writeResync } from '../wire/client-messages.js'
-import { packToBytes } from '../wire/fields.js'
+import { packMatch, packToBytes } from '../wire/fields.js'
 import { hear } from './dialogue.js'
 import { firstHeld, forgetInputs } from './inputs.js'
 import { holdSync } from './replication.js'
@@ -66,7 +66,7 @@ function joinBytes({ address: { schema, where }, tables, token, welcomed }: Stay
     schema: schema.name, schemaHash: schemaHash(tables), name: where.name, open: opens[where.open ?? 'if-absent'],
     join: packToBytes(tables.join, where.join ?? {}),
     options: where.options === undefined ? new Uint8Array(0) : packToBytes(fieldsOf(schema.options), where.options),
-    userToken, resume,
+    match: packMatch(fieldsOf(schema.listing), where.match ?? {}), userToken, resume,
   })
 }
 
@@ -90,7 +90,8 @@ function loseLine(stay: Stay, close?: number): void {
   const error = stay.notice ?? new KasagiError(known ?? 'connection-lost')
   stay.notice = undefined
   const { welcomed } = stay
-  if (welcomed === undefined || !errorEntry(known ?? 'connection-lost').reconnect) return endStay(stay, error)
+  const mayReturn = errorEntry(known ?? 'connection-lost').reconnect && (error.code !== 'auth-expired' || typeof stay.address.options.token === 'function')
+  if (welcomed === undefined || !mayReturn) return endStay(stay, error)
   const now = monotonicMs()
   if (stay.losses++ === 0) stay.lostMs = now
   if (now - stay.lostMs > (stay.address.options.reconnectMs ?? Infinity)) return endStay(stay, error)

@@ -5,12 +5,12 @@
  * what is rare and unordered: catalogs, log lines, metrics. Nothing else crosses, but the few words that each thread stores for the
  * other in the headers of arena and rooms (arena-layout.ts, room-layout.ts).
  */
-import type { PublicTables } from '../schema/field-tables.js'
+import type { FieldTable, PublicTables } from '../schema/field-tables.js'
 import { claim, publish, type RingReader, type RingWriter } from './ring.js'
 
 /** Input ring, main to worker. Words, then bytes. */
 export const toWorker = {
-  open: 1,      // roomKey, typeNumber, epochLow, epochHigh, parentLow, parentHigh, forkLow, forkHigh, isStored, idBytes | id, options
+  open: 1,      // roomKey, typeNumber, epochLow, epochHigh, parentLow, parentHigh, forkLow, forkHigh, flags, idBytes, optionsBytes | id, options, match
   join: 2,      // roomKey, connection, sessionIdBytes, userBytes | session id, user as JSON, join data
   input: 3,     // roomKey, slot, connection, number, from, input | data
   leave: 4,     // roomKey, connection, why (0 left, 1 dropped)
@@ -20,7 +20,7 @@ export const toWorker = {
   resume: 8,    // roomKey, connection, generation, firstHeld, epochLow, epochHigh, seqLow, seqHigh | session id
   ready: 9,     // roomKey, connection, generation: the Welcome that issued it has arrived
 } as const
-export const openWords = 10, joinWords = 4, inputWords = 6, resumeWords = 8
+export const openWords = 11, joinWords = 4, inputWords = 6, resumeWords = 8
 
 /** Output ring, worker to main. */
 export const toMain = {
@@ -31,12 +31,15 @@ export const toMain = {
   refused: 5,   // roomKey, connection | code                                a join
   nack: 6,      // roomKey, slot, connection, number | code                  an input that never reached the journal
   closed: 7,    // roomKey, keep | code                                      the main thread answers with release. keep 0: forget what is stored
+  listing: 9,   // roomKey, isLocked | packed listing                        what joins and lists may know
   store: 8,     // roomKey, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes    in the room's snapshot area
 } as const
-export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 2
+export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 2, listingWords = 2
 
 export const targetWords = 4
 
+/** `open`: 1 what is stored of it was posted, 2 it stays though nobody is in it. */
+export const openFlags = { stored: 1, stays: 2 } as const
 export const snapshotKind = { sections: 0, snapshot: 1 } as const
 export const leaveWhy = ['left', 'dropped', 'ended'] as const
 
@@ -72,6 +75,9 @@ export interface CatalogEntry {
   readonly maxSessions: number
   /** `none`, `snapshot`, `ops` or `ops-sync`. */
   readonly durability: string
+  readonly listing: readonly FieldTable[]
+  /** Who may open a room: whoever joins, or the server's operator alone. */
+  readonly opens: 'anyone' | 'server'
   readonly version: number
 }
 

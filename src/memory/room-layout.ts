@@ -31,7 +31,8 @@ import { align } from './views.js'
  *   288  deaths         deathHandler   deathNumber (wide)            threads that this room's code has ended, and where; see workers/poison.ts
  *   304  deathCommitted (wide)         skipNumber (wide)             skip…: journal entries that are not run any more
  *   320  skipInputsThrough (wide)      heapDeaths     -
- *   336  storedSeq (wide)              -              -                 the newest snapshot that is in the store; written by the main thread
+ *   336  storedSeq (wide)              stays          -                 the newest snapshot that is in the store, written by the main thread.
+ *                                                                  stays: it is not closed when nobody is in it
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
 export const roomHeaderBytes = 512
@@ -61,6 +62,7 @@ export const atSkipNumber = 312
 export const atSkipInputsThrough = 320
 export const atHeapDeaths = 328
 export const atStoredSeq = 336
+export const atStays = 344
 
 export const historyRecordsMax = 512
 

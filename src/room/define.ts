@@ -22,6 +22,7 @@ export interface NormalDefinition {
   readonly snapshotEveryMs: number
   readonly snapshotEveryTicks: number
   readonly durability: Durability
+  readonly opens: 'anyone' | 'server'
   readonly eventsPerFlushMax: number
   readonly version: number
   readonly timers: Readonly<Record<string, Fields>>
@@ -36,7 +37,7 @@ type SingleHandler = (typeof singleHandlers)[number]
 const settings = {
   tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], graceMs: [0, 24 * 3_600_000], keepMs: [0, Infinity], snapshotEveryMs: [100, Infinity], snapshotEveryTicks: [1, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
 } as const
-const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers', 'durability']
+const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers', 'durability', 'opens']
 
 /** Describes a room. Throws an Error that names the room and the mistake. */
 export function defineRoom<S extends Schema, T extends Record<string, Fields> = {}, D = undefined>(schema: S, definition: Definition<S, T, D>): RoomModule<S> {
@@ -49,6 +50,7 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
   }
   checkRates(given, problem)
   if (given.durability !== undefined && !durabilities.includes(given.durability as Durability)) problem(`durability: ${String(given.durability)} is none of ${durabilities.join(', ')}`)
+  if (given.opens !== undefined && !openers.includes(given.opens)) problem(`opens: ${String(given.opens)} is none of ${openers.join(', ')}`)
   for (const name of singleHandlers) checkHandler(name, given[name], problem)
   checkHandlers('onInput', given.onInput, Object.keys(schema.inputs ?? {}), problem)
   checkHandlers('onTimer', given.onTimer, Object.keys(given.timers ?? {}), problem)
@@ -57,6 +59,7 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
 
 type Problem = (what: string) => never
 
+const openers: readonly unknown[] = ['anyone', 'server']
 const durabilities: readonly Durability[] = ['none', 'snapshot', 'ops', 'ops-sync']
 
 function checkRates({ tickHz = 20, flushHz }: { tickHz?: unknown; flushHz?: unknown }, problem: Problem): void {
@@ -88,6 +91,7 @@ export function normalise(definition: Readonly<Record<string, unknown>>): Normal
     // Either cadence; in ticks only if it is named and the other is not.
     snapshotEveryMs: number('snapshotEveryMs', definition.snapshotEveryTicks === undefined ? 5000 : Infinity),
     snapshotEveryTicks: number('snapshotEveryTicks', Infinity), durability: (definition.durability ?? 'snapshot') as Durability,
+    opens: (definition.opens ?? 'anyone') as 'anyone' | 'server',
     eventsPerFlushMax: number('eventsPerFlushMax', eventsPerFlushDefault), version: number('version', 1),
     timers: (definition.timers ?? {}) as Record<string, Fields>,
     handlers: {

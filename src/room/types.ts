@@ -54,6 +54,8 @@ export interface Room<S extends Schema, T = {}, K = {}, D = unknown> {
   readonly options: Readonly<Values<S['options']>>
   readonly tables: Tables<S>
   readonly globals: Values<S['globals']>
+  /** What joins without a name, and lists of rooms, are matched against; what is written shows with the next flush. */
+  readonly listing: Values<S['listing']>
   readonly sessions: ReadonlyMap<string, Session>
   /** What `derive` returned. */
   readonly derived: D
@@ -98,6 +100,8 @@ export interface Definition<S extends Schema, T extends Record<string, Fields>, 
    * log, which only Redis has.
    */
   durability?: Durability
+  /** Who may open such a room: whoever joins it (default), or `--open` alone. */
+  opens?: 'anyone' | 'server'
   eventsPerFlushMax?: number
   version?: number
   timers?: T

@@ -3,6 +3,7 @@
  * outbox.ts by what its room sends, rooms.ts opens rooms and forgets them. Main thread.
  */
 import type { CatalogEntry } from '../memory/crossing.js'
+import type { Identity } from './auth.js'
 import type { Socket } from './sockets.js'
 import type { ResumeClaims } from './tokens.js'
 import type { WorkerLink } from './worker-link.js'
@@ -17,6 +18,9 @@ export type ClientState = 'new' | 'joining' | 'live' | 'catching' | 'behind' | '
 export interface JoinRequest {
   readonly type: CatalogEntry
   readonly name: string | undefined
+  /** Listing values that are asked for; as bytes for the room that this join may open. */
+  readonly match: Readonly<Record<string, unknown>>
+  readonly matchBytes: Uint8Array
   /** 0 if absent, 1 never, 2 always. */
   readonly open: number
   readonly options: Uint8Array
@@ -37,6 +41,9 @@ export interface Client {
   slot: number
   sessionId: string
   userId: string
+  /** Undefined for a guest. */
+  identity: Identity | undefined
+  readonly openedMs: number
   /** Position: the last frame it got. */
   epoch: number
   seq: number
@@ -55,6 +62,13 @@ export interface Client {
   /** Token bucket of inputs: what is left, and when it was filled. */
   budget: number
   budgetMs: number
+}
+
+/** What a room is opened with. */
+export interface Opening {
+  readonly options: Uint8Array; readonly match: Uint8Array; readonly stays: boolean
+  /** Of who opened it; empty for the server's own. */
+  readonly address: string
 }
 
 /** A room of this instance, from the first join that names it to the release of its block. */
@@ -78,12 +92,15 @@ export interface RoomEntry {
   readonly clients: Map<number, Client>
   /** Clients that get every frame, by slot. */
   readonly bySlot: Map<number, Client>
-  readonly openOptions: Uint8Array
+  readonly opening: Opening
+  /** What the room says of itself, as far as this thread was told. */
+  listing: Readonly<Record<string, unknown>>
+  isLocked: boolean
   /** What its store holds, until the room is open. */
   stored: Uint8Array | undefined
 }
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({
-  socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
+  socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', identity: undefined, openedMs: nowMs, epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
   appliedThrough: 0, wantsTables: false, chunks: [], asked: false, budget, budgetMs: nowMs,
 })

@@ -4,10 +4,11 @@
  */
 import type { Backplane, StoredSnapshot } from '../backplane/backplane.js'
 import { KasagiError, type ErrorCode } from '../base/errors.js'
-import { toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
+import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
 import { atStoredSeq } from '../memory/room-layout.js'
 import { storeWide } from '../memory/views.js'
-import type { Client, RoomEntry } from './client.js'
+import { packToBytes, unpackMatch } from '../wire/fields.js'
+import type { Client, Opening, RoomEntry } from './client.js'
 import { placesFor } from './placement.js'
 import { tell, tellSurely, type WorkerLink } from './worker-link.js'
 
@@ -16,6 +17,8 @@ export interface Rooms extends RoomEvents {
   readonly byId: Map<string, RoomEntry>
   readonly links: readonly WorkerLink[]
   readonly backplane: Backplane
+  /** Open rooms by the address that opened them. */
+  readonly openedFrom: Map<string, number>
   nextKey: number
   /** Says something over the port of a worker's newest thread. */
   post(link: WorkerLink, message: MainMessage): void
@@ -30,24 +33,36 @@ export interface RoomEvents {
 
 /** Nobody is told yet, and nothing can be opened: the engine sets who is told, and how to speak to workers. */
 export const createRooms = (links: readonly WorkerLink[], backplane: Backplane): Rooms => ({
-  byKey: new Map(), byId: new Map(), links, backplane, nextKey: 1, post: () => {}, onNotOpened: () => {}, onStored: () => {}, onStoreFailed: () => {},
+  byKey: new Map(), byId: new Map(), links, backplane, openedFrom: new Map(), nextKey: 1, post: () => {}, onNotOpened: () => {}, onStored: () => {}, onStoreFailed: () => {},
 })
 
 /** Opens room `id` on the worker it belongs to. The answer comes as `opened` or `failed`, or as `onNotOpened`. */
-export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, options: Uint8Array): RoomEntry | undefined {
+export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, opening: Opening): RoomEntry | undefined {
   const places = placesFor(id, rooms.links.map(({ rooms: count, usable }) => usable ? count : Infinity)).filter((place) => rooms.links[place].usable)
   const first = places.shift()
   if (first === undefined) return undefined
   const entry: RoomEntry = {
     id, type, key: rooms.nextKey++, epoch: 0, state: 'opening', link: rooms.links[first], places, base: 0, lastSeq: 0, tick: 0,
-    parentEpoch: 0, forkSeq: 0, pending: [], clients: new Map(), bySlot: new Map(), openOptions: options, stored: undefined,
+    parentEpoch: 0, forkSeq: 0, pending: [], clients: new Map(), bySlot: new Map(), opening, stored: undefined, isLocked: false,
+    listing: listingOf(type, opening.match),
   }
   rooms.byKey.set(entry.key, entry)
   rooms.byId.set(id, entry)
   entry.link.rooms++
+  rooms.openedFrom.set(opening.address, (rooms.openedFrom.get(opening.address) ?? 0) + 1)
   void claimRoom(rooms, entry)
   return entry
 }
+
+/** A new room begins with what was asked for. */
+const listingOf = ({ listing }: CatalogEntry, match: Uint8Array): Record<string, unknown> =>
+  ({ ...Object.fromEntries(listing.map((field) => [field.name, field.default])), ...unpackMatch(listing, match) })
+
+/** True if the room's listing has every value that is asked for. */
+export const isMatch = (room: RoomEntry, match: Readonly<Record<string, unknown>>): boolean =>
+  Object.entries(match).every(([name, value]) => isSame(room.listing[name], value))
+
+const isSame = (a: unknown, b: unknown): boolean => a === b || (typeof a === 'object' && JSON.stringify(a) === JSON.stringify(b))
 
 /** Its epoch is durable before its worker hears of the room. */
 async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
@@ -69,12 +84,13 @@ const textEncoder = new TextEncoder()
 /** Asks the worker to open the room; false if its ring is full. */
 export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
   const id = textEncoder.encode(entry.id)
-  const { link, stored } = entry
+  const { link, stored, opening } = entry
+  const flags = (stored === undefined ? 0 : openFlags.stored) | (opening.stays ? openFlags.stays : 0)
   if (stored !== undefined) rooms.post(link, { roomKey: entry.key, stored })
   const words = [
-    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), stored === undefined ? 0 : 1, id.length,
+    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), flags, id.length, opening.options.length,
   ]
-  return tell(link, toWorker.open, words, id, entry.openOptions)
+  return tell(link, toWorker.open, words, id, opening.options, opening.match)
 }
 
 /** What a worker has written of a room goes to the store; when it is there, the room is told, so that nothing is stored twice. */
@@ -84,6 +100,12 @@ export function storeSnapshot(rooms: Rooms, entry: RoomEntry, snapshot: Omit<Sto
     if (entry.state === 'open') storeWide(entry.link.arena, entry.base + atStoredSeq, snapshot.seq)
   }, (error: unknown) => rooms.onStoreFailed(entry, error instanceof Error ? error.message : String(error)))
 }
+
+/** Open rooms of a type that match, for those who look for one: name, sessions, packed listing. */
+export const listRooms = ({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): { name: string; sessions: number; listing: string }[] =>
+  [...byId.values()].filter((room) => room.type === type && room.state === 'open' && !room.isLocked && isMatch(room, match)).map((room) => ({
+    name: room.id.slice(type.name.length + 1), sessions: room.bySlot.size, listing: Buffer.from(packToBytes(type.listing, room.listing)).toString('base64url'),
+  }))
 
 /** The worker has no space: the next one in rendezvous order is asked. False if there is none. */
 export function openElsewhere(rooms: Rooms, entry: RoomEntry): boolean {
@@ -97,8 +119,12 @@ export function openElsewhere(rooms: Rooms, entry: RoomEntry): boolean {
 
 /** Forgets a room. `released`: its block goes back to the arena. */
 export function forgetRoom(rooms: Rooms, entry: RoomEntry, released: boolean): void {
+  if (entry.state === 'closed') return
   entry.state = 'closed'
   entry.link.rooms--
+  const { address } = entry.opening, left = rooms.openedFrom.get(address)! - 1
+  if (left === 0) rooms.openedFrom.delete(address)
+  else rooms.openedFrom.set(address, left)
   rooms.byKey.delete(entry.key)
   if (rooms.byId.get(entry.id) === entry) rooms.byId.delete(entry.id)
   if (released) tellSurely(entry.link, toWorker.release, [entry.key])

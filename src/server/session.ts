@@ -5,20 +5,23 @@
  */
 import { randomUUID } from 'node:crypto'
 import { monotonicMs } from '../base/clock.js'
-import { errorList, type ErrorCode } from '../base/errors.js'
+import { errorList, type ErrorCode, type KasagiError } from '../base/errors.js'
 import { toWorker, wideWords, type CatalogEntry } from '../memory/crossing.js'
 import { atTickUs } from '../memory/room-layout.js'
 import { readClientMessage, type ClientMessage } from '../wire/client-messages.js'
+import { unpackMatch } from '../wire/fields.js'
 import { protocolVersion } from '../wire/protocol.js'
 import { writePong } from '../wire/server-messages.js'
+import { enter, exit, type Admission } from './admission.js'
+import type { Identity } from './auth.js'
 import { createClient, type Client, type JoinRequest, type RoomEntry } from './client.js'
 import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
-import { openRoomEntry, type Rooms } from './rooms.js'
+import { isMatch, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import type { Tokens } from './tokens.js'
 import { tell, tellSurely } from './worker-link.js'
 
-export interface SessionLimits { readonly messageBytes: number; readonly inputsPerSecond: number; readonly inputsBurst: number }
+export interface SessionLimits { readonly messageBytes: number; readonly inputsPerSecond: number; readonly inputsBurst: number; readonly roomsPerAddress: number }
 
 export interface Sessions {
   readonly rooms: Rooms
@@ -26,6 +29,7 @@ export interface Sessions {
   readonly types: ReadonlyMap<string, CatalogEntry>
   readonly limits: SessionLimits
   readonly tokens: Tokens
+  readonly admission: Admission
   /** Counts a refusal and logs it, within bounds. */
   refused(client: Client, code: ErrorCode, detail?: string): void
   countFrame(bytes: number): void
@@ -34,10 +38,18 @@ export interface Sessions {
 
 type Of<K extends ClientMessage['kind']> = Extract<ClientMessage, { kind: K }>
 
-export function openConnection({ limits }: Sessions, socket: Socket): Client {
-  const client = createClient(socket, limits.inputsBurst, monotonicMs())
+export function openConnection(sessions: Sessions, socket: Socket): void {
+  const client = createClient(socket, sessions.limits.inputsBurst, monotonicMs())
   socket.data = client
-  return client
+  const code = enter(sessions.admission, client)
+  if (code !== undefined) refuse(sessions, client, code)
+}
+
+/** The socket is closed, by whomever; its session may come back. */
+export function closeConnection({ admission }: Sessions, client: Client): void {
+  exit(admission, client)
+  leaveRoom(client, 1)
+  client.state = 'gone'
 }
 
 /** Ends a connection, or answers and goes on, as the code's entry says. */
@@ -92,16 +104,29 @@ function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
   if (type === undefined) return refuse(sessions, client, 'unknown-type')
   if (message.schemaHash !== 0 && message.schemaHash !== type.hash) return refuse(sessions, client, 'schema-mismatch')
   if (message.name !== undefined && !roomName.test(message.name)) return refuse(sessions, client, 'bad-room-name')
-  const resume = resumeOf(sessions, type, message)
-  if (resume === 'bad-token') return refuse(sessions, client, resume)
+  const match = unpackMatch(type.listing, message.match)
+  if (match === undefined) return refuse(sessions, client, 'bad-join', 'match')
+  const asked = resumeOf(sessions, type, message)
+  if (asked === 'bad-token') return refuse(sessions, client, asked)
   client.wantsTables = message.schemaHash === 0
+  // Everything is copied: the message is gone when an identity has been checked.
+  const wanted = { type, name: message.name, match, matchBytes: message.match.slice(), open: message.open, options: message.options.slice(), join: message.join.slice(), resume: asked }
+  client.state = 'joining'
+  if (sessions.admission.auth === undefined) return admit(sessions, client, wanted, undefined)
+  sessions.admission.auth.identify(message.userToken).then((identity) => {
+    if (client.state !== 'gone') admit(sessions, client, wanted, identity)
+  }, (error: KasagiError) => refuse(sessions, client, error.code as ErrorCode, error.message))
+}
+
+/** Who it is stands; a guest is known by the session alone. */
+function admit(sessions: Sessions, client: Client, wanted: Omit<JoinRequest, 'user'>, identity: Identity | undefined): void {
+  const { resume } = wanted
+  if (resume !== undefined && identity !== undefined && resume.claims.userId !== identity.id) return refuse(sessions, client, 'bad-token', 'it is another user\'s')
+  client.identity = identity
   client.sessionId = resume?.claims.sessionId ?? randomUUID().slice(0, 23)
-  client.userId = resume?.claims.userId ?? client.sessionId
+  client.userId = identity?.id ?? client.sessionId
   Object.assign(client, { epoch: resume?.epoch ?? 0, seq: resume?.seq ?? 0 })
-  client.request = {
-    type, name: message.name, open: message.open, options: message.options.slice(), join: message.join.slice(), resume,
-    user: JSON.stringify({ id: client.userId }),
-  }
+  client.request = { ...wanted, user: identity?.json ?? JSON.stringify({ id: client.userId }) }
   findRoom(sessions, client, client.request)
 }
 
@@ -115,7 +140,7 @@ function resumeOf({ tokens }: Sessions, type: CatalogEntry, { resume }: Of<'join
 /** Routes a join to the room it names or matches. Again, if that room closed while the join was on its way. */
 export function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
   client.state = 'joining'
-  const room = roomFor(sessions, request)
+  const room = roomFor(sessions, request, client.socket.address)
   if (typeof room === 'string') return refuse(sessions, client, room)
   client.room = room
   room.clients.set(client.connection, client)
@@ -123,17 +148,24 @@ export function findRoom(sessions: Sessions, client: Client, request: JoinReques
   else room.pending.push(client)
 }
 
-function roomFor({ rooms }: Sessions, { type, name: asked, open, options, resume }: JoinRequest): RoomEntry | ErrorCode {
-  const isOpen = (room: RoomEntry): boolean => room.type === type && room.state !== 'closed'
+function roomFor({ rooms, limits }: Sessions, { type, name: asked, match, matchBytes, open, options, resume }: JoinRequest, address: string): RoomEntry | ErrorCode {
   const id = resume?.claims.roomId ?? (asked === undefined ? undefined : `${type.name}:${asked}`)
   if (open !== 2 || resume !== undefined) {
-    const found = id === undefined
-      ? [...rooms.byId.values()].find((room) => isOpen(room) && room.clients.size < type.maxSessions)
-      : rooms.byId.get(id)
-    if (found !== undefined && isOpen(found)) return found
+    const found = id === undefined ? matchingRoom(rooms, type, match) : rooms.byId.get(id)
+    if (found !== undefined && found.state !== 'closed') return found
     if (open === 1) return 'room-absent'
   }
-  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, options) ?? 'no-space'
+  // A room that is stored may be opened again by whoever was in it.
+  if (type.opens === 'server' && resume === undefined) return 'room-absent'
+  if (limits.roomsPerAddress !== 0 && (rooms.openedFrom.get(address) ?? 0) >= limits.roomsPerAddress) return 'too-many-rooms'
+  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address }) ?? 'no-space'
+}
+
+function matchingRoom({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): RoomEntry | undefined {
+  for (const room of byId.values()) {
+    if (room.type === type && room.state !== 'closed' && !room.isLocked && room.clients.size < type.maxSessions && isMatch(room, match)) return room
+  }
+  return undefined
 }
 
 const encoder = new TextEncoder()

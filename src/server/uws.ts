@@ -92,7 +92,7 @@ function serveSockets(app: TemplatedApp, options: SocketOptions, handlers: Socke
   })
 }
 
-const statusText: Record<number, string> = { 200: 'OK', 302: 'Found', 404: 'Not Found', 405: 'Method Not Allowed', 500: 'Internal Server Error', 503: 'Service Unavailable' }
+const statusText: Record<number, string> = { 200: 'OK', 302: 'Found', 403: 'Forbidden', 404: 'Not Found', 405: 'Method Not Allowed', 500: 'Internal Server Error', 503: 'Service Unavailable' }
 
 function serveHttp(options: SocketOptions, response: UwsResponse, request: UwsRequest): void {
   // The request is gone once this returns: headers that an answer may want are read now.

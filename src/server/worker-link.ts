@@ -5,7 +5,7 @@
 import { inputRingBytes } from '../base/limits.js'
 import { createArena, disarmDoorbell, type Arena } from '../memory/arena.js'
 import { atInputRing, atOutputRing, atWake, outputRingBytes } from '../memory/arena-layout.js'
-import { closedWords, failedWords, nackWords, refusedWords, send, snapshotWords, targetWords, textBehind, toMain } from '../memory/crossing.js'
+import { bytesBehind, closedWords, failedWords, listingWords, nackWords, refusedWords, send, snapshotWords, targetWords, textBehind, toMain } from '../memory/crossing.js'
 import { createRingReader, createRingWriter, read, release, wake, type RingReader, type RingWriter } from '../memory/ring.js'
 
 /** A client that is to get it, and what its Welcome says of its session. */
@@ -29,6 +29,8 @@ export interface LinkHandlers {
   nack(link: WorkerLink, roomKey: number, slot: number, connection: number, number: number, code: string): void
   closed(link: WorkerLink, roomKey: number, isKept: boolean, code: string): void
   store(link: WorkerLink, post: StorePost): void
+  /** `packed`: the listing's fields. */
+  listing(link: WorkerLink, roomKey: number, isLocked: boolean, packed: Uint8Array): void
 }
 
 export interface WorkerLink {
@@ -93,6 +95,7 @@ function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
     case toMain.refused: return handlers.refused(link, key, u32[word + 1], textBehind(ring, at, refusedWords))
     case toMain.nack: return handlers.nack(link, key, u32[word + 1], u32[word + 2], u32[word + 3], textBehind(ring, at, nackWords))
     case toMain.closed: return handlers.closed(link, key, u32[word + 1] === 1, textBehind(ring, at, closedWords))
+    case toMain.listing: return handlers.listing(link, key, u32[word + 1] === 1, bytesBehind(ring, at, listingWords))
     case toMain.store: return handlers.store(link, readStorePost(link, word))
   }
 }

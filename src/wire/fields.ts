@@ -23,6 +23,27 @@ export function packToBytes(fields: readonly FieldTable[], values: Readonly<Reco
   return bytes.subarray(0, packFields(fields, values, new DataView(bytes.buffer), 0))
 }
 
+/** What is asked of a room's listing: a bitmap of the fields that matter, then those packed. */
+export function packMatch(fields: readonly FieldTable[], match: Readonly<Record<string, unknown>>): Uint8Array {
+  for (const name of Object.keys(match)) if (!fields.some((field) => field.name === name)) throw new KasagiError('bad-input', `match: the listing has no field ${name}`)
+  const asked = fields.filter(({ name }) => match[name] !== undefined)
+  if (asked.length === 0) return new Uint8Array(0)
+  const values = packToBytes(asked, match), bitmapBytes = Math.ceil(fields.length / 8)
+  const bytes = new Uint8Array(bitmapBytes + values.length)
+  fields.forEach((field, index) => { if (asked.includes(field)) bytes[index >>> 3] |= 1 << (index & 7) })
+  bytes.set(values, bitmapBytes)
+  return bytes
+}
+
+/** Reads a match from bytes that may be hostile; undefined if they are none. Never throws. */
+export function unpackMatch(fields: readonly FieldTable[], bytes: Uint8Array): Record<string, unknown> | undefined {
+  const bitmapBytes = Math.ceil(fields.length / 8)
+  if (bytes.length === 0) return {}
+  if (bytes.length < bitmapBytes) return undefined
+  const asked = fields.filter((_, index) => (bytes[index >>> 3] >>> (index & 7) & 1) === 1)
+  return unpackFields(asked, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), bitmapBytes, bytes.length)
+}
+
 /** Packs into `target` at `at`; returns the end. */
 export function packFields(fields: readonly FieldTable[], values: Readonly<Record<string, unknown>>, target: DataView, at: number): number {
   for (const field of fields) at = packField(field, values[field.name] ?? field.default, target, at)

@@ -22,8 +22,7 @@ describe('tokens', () => {
     for (let n = 0; n < 2000; n++) {
       const at = nextInt(random, token.length), other = String.fromCharCode(33 + nextInt(random, 90))
       const changed = token.slice(0, at) + other + token.slice(at + 1)
-      // The last character of unpadded base64 has bits that say nothing.
-      if (changed !== token && at !== token.length - 1) expect(tokens.read(changed), `SEED=${seed} ${changed}`).toBeUndefined()
+      if (changed !== token) expect(tokens.read(changed), `SEED=${seed} ${changed}`).toBeUndefined()
     }
     for (const text of ['', '.', '..', 'a.b', 'a.b.c', `${token}.x`, 'e30.e30', '\u0000.\u0000', token.split('.')[0]]) expect(tokens.read(text)).toBeUndefined()
   })

@@ -68,7 +68,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   const type = createRoomType(module, 0)
   const actor = openRoom({
     arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, refuse: (_, __, code) => { refused.push(code) },
-  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, options: new Uint8Array(0) })
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, stays: false, match: new Uint8Array(0), options: new Uint8Array(0) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
   let nowMs = 0, lastConnection = 0
