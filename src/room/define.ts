@@ -1,5 +1,6 @@
 /** `defineRoom`: the author's handlers with their schema, checked when the module loads. Runs in workers only. */
 import { eventsPerFlushDefault, sessionsDefault, sessionsMax } from '../base/limits.js'
+import { checkTimers } from '../schema/define-schema.js'
 import type { Fields, Schema } from '../schema/fields.js'
 import type { Definition } from './types.js'
 
@@ -44,6 +45,7 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
     if (value !== undefined && !(typeof value === 'number' && value >= low && value <= high)) problem(`${name}: ${String(value)} is not within ${low} to ${high}`)
   }
   checkRates(given, problem)
+  checkTimers(schema, (given.timers ?? {}) as Record<string, Fields>)
   for (const name of singleHandlers) checkHandler(name, given[name], problem)
   checkHandlers('onInput', given.onInput, Object.keys(schema.inputs ?? {}), problem)
   checkHandlers('onTimer', given.onTimer, Object.keys(given.timers ?? {}), problem)
