@@ -82,7 +82,7 @@ function checkFields(place: string, fields: Fields, shape: Shape, allowed: reado
 function checkItem(where: string, outer: string, { kind, audience, item }: FieldSpec, problem: Problem): void {
   // Nobody would know of the despawn of a row that a packed value names.
   if (kind === 'ref') problem(where, outer === 'optional' ? 'a ref can be null by itself, without optional' : `a ref cannot stand in ${outer === 'list' ? 'a list' : outer}; make it a table of rows with a ref`)
-  if (kind === 'optional' && outer === 'optional') problem(where, 'optional of optional: null would have two meanings')
+  if (outer === 'optional' && (kind === 'optional' || kind === 'json')) problem(where, `optional of ${kind}: null would have two meanings`)
   if (audience !== 'everyone') problem(where, `to('${audience}') belongs behind the ${outer}, not inside it`)
   if (item !== undefined) checkItem(where, kind, item, problem)
 }

@@ -101,7 +101,10 @@ export function misfit(field: FieldTable, value: unknown): string {
 
 const nameOf = ({ kind, item }: FieldSpec): string => item === undefined ? kind : `${kind} of ${nameOf(item)}`
 const shownMax = 120
-const shown = (value: unknown): string => typeof value === 'bigint' ? `${value}n` : (jsonOf(value) ?? String(value)).slice(0, shownMax)
+function shown(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`
+  return (jsonOf(value) ?? (typeof value === 'object' ? 'an object without JSON' : String(value))).slice(0, shownMax)
+}
 
 /** A value as field tables have it: bigints in decimal, objects copied. What is no value of the field stays as it is, for `defineSchema` to name. */
 export function plainOf(field: FieldSpec, value: unknown): Plain {

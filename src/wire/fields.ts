@@ -124,8 +124,9 @@ export function unpackSlot(field: FieldSpec, source: DataView, at: number, lengt
   const reading: Reading = { source, at, end: at + length, ok: true }
   if (field.kind === 'text') return textAt(reading, length)
   if (length === 0) return field.kind === 'list' ? nothing : null
-  const value = field.kind === 'json' ? jsonAt(reading, length) : unpack(field, reading)
-  return reading.ok && reading.at === reading.end ? value : undefined
+  const value = field.kind === 'json' ? jsonAt(field, reading, length) : unpack(field, reading)
+  const isWritten = field.kind !== 'optional' || value !== null
+  return reading.ok && isWritten && reading.at === reading.end ? value : undefined
 }
 
 const nothing: readonly never[] = Object.freeze([])
@@ -185,7 +186,7 @@ function unpackSized(field: FieldSpec, reading: Reading): unknown {
   const size = source.getUint16(from, true)
   if (field.kind === 'list') return unpackList(field, size, reading)
   if (size > field.maxBytes!) return fail(reading)
-  return field.kind === 'text' ? textAt(reading, size) : jsonAt(reading, size)
+  return field.kind === 'text' ? textAt(reading, size) : jsonAt(field, reading, size)
 }
 
 function unpackList({ max, item }: FieldSpec, count: number, reading: Reading): readonly unknown[] | undefined {
@@ -207,11 +208,13 @@ function textAt(reading: Reading, length: number): string | undefined {
   }
 }
 
-function jsonAt(reading: Reading, length: number): unknown {
+function jsonAt(field: FieldSpec, reading: Reading, length: number): unknown {
   const text = textAt(reading, length)
   if (text === undefined || !isShallow(text)) return fail(reading)
   try {
-    return frozen(JSON.parse(text))
+    const value = frozen(JSON.parse(text))
+    // 1e20 is written out when it is packed again: what is read must fit where it came from.
+    return fits(field, value) ? value : fail(reading)
   } catch {
     return fail(reading)
   }
