@@ -10,7 +10,7 @@ import { defineRoom } from '../../src/room/define.js'
 import type { Room } from '../../src/room/types.js'
 import { bool, choice, defineSchema, f32, f64, i16, i32, i64, json, list, optional, quantized, ref, table, text, u16, u32, u64, u8 } from '../../src/schema/index.js'
 import { quantize } from '../../src/schema/quantize.js'
-import type { NumberArray, Replica } from '../../src/client/table.js'
+import type { NumberArray, Replica, ReplicaColumn } from '../../src/client/table.js'
 import { readValue } from '../../src/client/tables.js'
 import { createLocalRoom, type LocalClient } from '../support/local-room.js'
 
@@ -163,8 +163,9 @@ function rowsOf(replica: Replica): number[] {
 
 const nowhere = { nowMs: () => 0, intervalMs: () => 1, mine: () => undefined, replica: () => undefined }
 
-function valueOf(replica: Replica, name: string, row: number): unknown {
-  const column = replica.columns.find(({ field }) => field.name === name)!
+const valueOf = (replica: Replica, name: string, row: number): unknown => valueIn(replica.columns.find(({ field }) => field.name === name)!, row)
+
+function valueIn(column: ReplicaColumn, row: number): unknown {
   const { field } = column
   if (field.maxBytes !== undefined || field.kind === 'u64' || field.kind === 'i64') return readValue(column, row, nowhere)
   const wire = column.wire as NumberArray
@@ -191,9 +192,10 @@ function isSame(seen: unknown, wanted: unknown): boolean {
 }
 
 function checkThing(room: ModelRoom, client: LocalClient, replica: Replica, thing: Thing, place: string): void {
-  for (const { field } of replica.columns) {
+  for (const column of replica.columns) {
+    const { field } = column
     if (field.audience === 'owner' && thing.owner !== client.slot) continue
-    const seen = valueOf(replica, field.name, thing.row), meant = thing.values[field.name]
+    const seen = valueIn(column, thing.row), meant = thing.values[field.name]
     const wanted = field.kind === 'quantized' ? quantize(field, meant as number) : meant
     check(isSame(seen, wanted), place, () => `things.${field.name} of row ${thing.row} is ${inspect(seen)} instead of ${inspect(wanted)}`)
     if (field.kind !== 'ref' || meant === null || room.tables.things.row(meant as never) === undefined) continue
