@@ -4,7 +4,7 @@ import { bool, choice, defineSchema, f32, f64, i16, i32, i64, i8, json, list, op
 import { dequantize, quantize } from '../../src/schema/quantize.js'
 import { fieldsOf } from '../../src/schema/tables-of.js'
 import { packSlot, packToBytes, unpackFields, unpackSlot } from '../../src/wire/fields.js'
-import { fits } from '../../src/schema/values.js'
+import { fits, utf8Bytes } from '../../src/schema/values.js'
 
 const schema = defineSchema('all', {
   tables: { things: table({ v: u8 }, { capacity: 1 }) },
@@ -108,7 +108,7 @@ describe('packed fields of every kind', () => {
     const tables = fieldsOf({ l: list(u8, 3) }), others = fieldsOf({ o: optional(u8) }), documents = fieldsOf({ j: json(32_000) })
     expect(unpackAs(tables, Uint8Array.of(3, 0, 1, 2, 3))).toEqual({ l: [1, 2, 3] })
     expect(unpackAs(tables, Uint8Array.of(4, 0, 1, 2, 3, 4))).toBeUndefined()
-    expect([[0], [1, 7], [2, 7], [1], []].map((bytes) => unpackAs(others, Uint8Array.from(bytes)))).toEqual([{ o: null }, { o: 7 }, undefined, undefined, undefined])
+    expect([[0], [1, 7], [2], [2, 7], [1], []].map((bytes) => unpackAs(others, Uint8Array.from(bytes)))).toEqual([{ o: null }, { o: 7 }, undefined, undefined, undefined, undefined])
     const document = (text: string | Uint8Array): unknown => {
       const bytes = Buffer.from(text as string)
       return unpackAs(documents, Uint8Array.from([bytes.length & 255, bytes.length >> 8, ...bytes]))
@@ -120,6 +120,12 @@ describe('packed fields of every kind', () => {
     expect(document(`${'['.repeat(64)}${']'.repeat(64)}`)).toBeDefined()
     expect(document(`"\\"${'['.repeat(70)}"`)).toBeDefined()
     for (const bomb of [`${'['.repeat(65)}${']'.repeat(65)}`, '['.repeat(30_000), '{"a":'.repeat(6000), `${'['.repeat(15_000)}${']'.repeat(15_000)}`]) expect(document(bomb)).toBeUndefined()
+  })
+
+  it('fields: bytes of text are counted as they are encoded, halves of pairs included', () => {
+    fc.assert(fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.array(fc.constantFrom('\ud83d', '\ude00', 'x', 'é', '日')).map((parts) => parts.join(''))), (text) => {
+      expect(utf8Bytes(text)).toBe(new TextEncoder().encode(text).length)
+    }), { numRuns: 1000 })
   })
 
   it('fields: null is a value where it is one, and absence takes the default', () => {

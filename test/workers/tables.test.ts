@@ -31,7 +31,7 @@ const schema = defineSchema('model', {
     cards: table({ of: ref('things'), mark: text(16), suit: u8 }, { capacity: 150, to: 'owner' }),
     deck: table({ mark: text(16) }, { capacity: 100, to: 'server' }),
     plain: table({ v: u32 }, { capacity: 70 }),
-    chat: table({ line: text(12), reply: optional(u32), by: u64 }, { capacity: chatCapacity, whenFull: 'drop-oldest', ids: true }),
+    chat: table({ line: text(12), reply: optional(u32), by: u64, aside: u32.to('owner') }, { capacity: chatCapacity, whenFull: 'drop-oldest', ids: true }),
   },
 })
 
@@ -110,16 +110,16 @@ function despawn(from: Map<number, Thing>, table: { despawn(row: number): void }
 /** Spawns lines; each beyond the capacity ends the oldest, and more than twice the capacity within one flush are refused. */
 function chatter(room: ModelRoom, { chat, ...model }: Model): number {
   for (let n = int(8) === 0 ? 1 + int(30) : 1; n > 0; n--) {
-    const values = { line: word().slice(0, 3), reply: int(2) === 0 ? null : int(2 ** 32), by: wide() }, id = int(2) === 0 ? `line-${marks++}` : ''
+    const values = { line: word().slice(0, 3), reply: int(2) === 0 ? null : int(2 ** 32), by: wide(), aside: int(2 ** 32) }, owner = pick([...room.sessions.values()]), id = int(2) === 0 ? `line-${marks++}` : ''
     let row: number
     try {
-      row = room.tables.chat.spawn(values, id === '' ? {} : { id })
+      row = room.tables.chat.spawn(values, { owner, ...(id === '' ? {} : { id }) })
     } catch (error) {
       check((error as { code?: string }).code === 'table-full' && model.chatUsed === chatCapacity * 2, `SEED=${seed}`, () => `${String(error)}, with ${model.chatUsed} rows used`)
       return model.chatUsed
     }
     check(++model.chatUsed <= chatCapacity * 2 && !chat.has(row), `SEED=${seed}`, () => `chat: row ${row} was given out twice`)
-    chat.set(row, { row, id, owner: -1, values })
+    chat.set(row, { row, id, owner: slotOf(owner), values })
     if (chat.size > chatCapacity) chat.delete(chat.keys().next().value!)
     check(room.tables.chat.size === chat.size, `SEED=${seed}`, () => `chat holds ${room.tables.chat.size} rows`)
   }
@@ -147,7 +147,7 @@ function operate(room: ModelRoom, model: Model): void {
   else if (kind < 92) despawn(model.deck, deck)
   else if (kind < 94 && model.plain.size < 40) { const v = int(1000); model.plain.set(plain.spawn({ v }), { row: 0, id: '', owner: -1, values: { v } }) }
   else if (kind < 95) despawn(model.plain, plain)
-  else if (kind < 97) model.chatUsed = chatter(room, model)
+  else if (kind < 97 && room.sessions.size > 0) model.chatUsed = chatter(room, model)
   else if (kind < 98) { if (int(3) === 0) despawn(model.chat, chat) }
   else if (kind < 99) setGlobal(room)
   else room.globals.mood = pick(['calm', 'wild'] as const)
@@ -221,8 +221,8 @@ function checkEqual(room: ModelRoom, model: Model, client: LocalClient, place: s
   checkRows(plain, model.plain.keys(), place)
   for (const [row, { values }] of model.plain) check(valueOf(plain, 'v', row) === values.v, place, () => `plain.v of row ${row}`)
   checkRows(chat, model.chat.keys(), place)
-  for (const [row, { id, values }] of model.chat) {
-    for (const [name, value] of Object.entries(values)) check(valueOf(chat, name, row) === value, place, () => `chat.${name} of row ${row}`)
+  for (const [row, { id, owner, values }] of model.chat) {
+    for (const [name, value] of Object.entries(values)) if (name !== 'aside' || owner === client.slot) check(valueOf(chat, name, row) === value, place, () => `chat.${name} of row ${row}`)
     check(chat.ids[row] === id, place, () => `id of row ${row} of chat`)
   }
   check(client.mismatches === 0, place, () => 'a state hash differs')
@@ -280,5 +280,5 @@ describe('tables', () => {
 
 /** Rows stay when their owner leaves, but are nobody's to see. */
 function forget(model: Model, slot: number): void {
-  for (const rows of [model.things, model.cards]) for (const thing of rows.values()) if (thing.owner === slot) thing.owner = -2
+  for (const rows of [model.things, model.cards, model.chat]) for (const thing of rows.values()) if (thing.owner === slot) thing.owner = -2
 }
