@@ -132,6 +132,32 @@ describe('values', () => {
   })
 })
 
+describe('slots', () => {
+  it('slots: the largest reach clients whole, by record and by snapshot', () => {
+    const large = defineSchema('large', { tables: { rows: table({ doc: json<unknown>(32_766), bytes: list(u8, 32_764) }, { capacity: 70 }) } })
+    const doc = (n: number): string => String.fromCharCode(97 + n % 26).repeat(32_764), bytes = Array.from({ length: 32_764 }, (_, n) => n & 255)
+    let isDue = false
+    const local = createLocalRoom(defineRoom(large, {
+      onTick(room) {
+        for (let n = 0; isDue && n < 70; n++) room.tables.rows.spawn({ doc: doc(n), bytes })
+      },
+    }))
+    const early = local.join()
+    local.turn()
+    isDue = true
+    local.turn()
+    isDue = false
+    const late = local.join()
+    local.turn()
+    for (const client of [early, late]) {
+      const [, { size, columns }] = client.replication.replicas
+      expect(size).toBe(70)
+      for (let row = 0; row < 70; row++) expect(readValue(columns[0], row, nowhere) === doc(row)).toBe(true)
+      expect(readValue(columns[1], 69, nowhere)).toEqual(bytes)
+    }
+  })
+})
+
 /** A new thread takes over what the old one had committed. */
 function succeed({ arena, type, actor }: LocalRoom): { actor: Actor; room: ValuesRoom; flush(): void } {
   const flusher: Flusher = {
