@@ -54,7 +54,9 @@ function checkTable(name: string, { fields, options }: TableDef<Fields>, shape: 
   const allowed: Audience[] = home === 'everyone' ? ['everyone', 'owner', 'server'] : home === 'owner' ? ['everyone', 'owner', 'server'] : ['everyone', 'server']
   checkFields(name, fields, shape, allowed, problem)
   for (const field of Object.keys(fields)) if (reserved.has(field)) problem(`${name}.${field}`, 'every table has a member of this name; choose another')
-  if (options.whenFull === 'drop-oldest' && options.capacity * 2 > rowsMax) problem(name, `whenFull: 'drop-oldest' takes two rows for each; a capacity of ${rowsMax / 2} is the most`)
+  if (options.whenFull === 'drop-oldest' && options.capacity * 2 > rowsMax) {
+    problem(name, `whenFull: 'drop-oldest' takes two rows for each; a capacity of ${rowsMax / 2} is the most`)
+  }
   if (options.grid === undefined) return
   for (const axis of ['x', 'y'] as const) {
     const field = fields[options.grid[axis]] as AnyField | undefined
@@ -81,7 +83,9 @@ function checkFields(place: string, fields: Fields, shape: Shape, allowed: reado
 /** What a list or an optional holds. */
 function checkItem(where: string, outer: string, { kind, audience, item }: FieldSpec, problem: Problem): void {
   // Nobody would know of the despawn of a row that a packed value names.
-  if (kind === 'ref') problem(where, outer === 'optional' ? 'a ref can be null by itself, without optional' : `a ref cannot stand in ${outer === 'list' ? 'a list' : outer}; make it a table of rows with a ref`)
+  if (kind === 'ref') {
+    problem(where, outer === 'optional' ? 'a ref can be null by itself, without optional' : 'a ref cannot stand in a list; make it a table of rows with a ref')
+  }
   if (outer === 'optional' && (kind === 'optional' || kind === 'json')) problem(where, `optional of ${kind}: null would have two meanings`)
   if (audience !== 'everyone') problem(where, `to('${audience}') belongs behind the ${outer}, not inside it`)
   if (item !== undefined) checkItem(where, kind, item, problem)
