@@ -7,7 +7,7 @@ import { atScratch } from '../src/memory/arena-layout.js'
 import type { Arena } from '../src/memory/arena.js'
 import { atJournalThrough, type ColumnLayout, type RoomLayout, type TableLayout } from '../src/memory/room-layout.js'
 import { writeWide } from '../src/memory/views.js'
-import { generationField, idField } from '../src/schema/field-tables.js'
+import { generationField, idField, isSlot } from '../src/schema/field-tables.js'
 import { vectorAt, vectorLength } from '../src/wire/envelope.js'
 import { readRecordHead, readSections, recordAudience, type SectionRef } from '../src/wire/record.js'
 import { columnWords, form, rowSetWords, sectionVectors, what } from '../src/wire/section.js'
@@ -109,10 +109,10 @@ function forEachRow({ u32 }: Arena, rows: AppliedRows, visit: (row: number) => v
 }
 
 function applyColumn(arena: Arena, column: ColumnLayout, rows: AppliedRows, values: number): void {
-  const { bytes, kind } = column.field
+  const { bytes } = column.field
   const { kernels } = arena
   const target = column.committed + rows.first * bytes
-  if (kind === 'text') applyText(arena, column, rows, values)
+  if (isSlot(column.field)) applySlots(arena, column, rows, values)
   else if (rows.words === 0) kernels.copy(target, values, rows.count * bytes)
   else if (bytes === 1) kernels.scatter8(values, rows.bitmap, rows.words, target)
   else if (bytes === 2) kernels.scatter16(values, rows.bitmap, rows.words, target)
@@ -120,14 +120,14 @@ function applyColumn(arena: Arena, column: ColumnLayout, rows: AppliedRows, valu
   else kernels.scatter64(values, rows.bitmap, rows.words, target)
 }
 
-/** Texts: `count` lengths (u16), then their bytes one after the other. */
-function applyText(arena: Arena, column: ColumnLayout, rows: AppliedRows, values: number): void {
+/** Slots: `count` lengths (u16), then their bytes one after the other. */
+function applySlots(arena: Arena, column: ColumnLayout, rows: AppliedRows, values: number): void {
   const slotBytes = column.field.bytes
   let length = values >>> 1, from = values + rows.count * 2
   forEachRow(arena, rows, (row) => {
     const slot = column.committed + row * slotBytes
     const bytes = arena.u16[length++]
-    assert(bytes <= slotBytes - 2, 'apply: a text fits its slot')
+    assert(bytes <= slotBytes - 2, 'apply: a value fits its slot')
     arena.u16[slot >>> 1] = bytes
     arena.u8.copyWithin(slot + 2, from, from + bytes)
     from += bytes

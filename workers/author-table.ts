@@ -1,15 +1,18 @@
 /**
  * A table as authors and the engine's own bookkeeping use it: columns over live memory, spawn, despawn, row views, ids, refs, near.
- * Worker thread. Numbers are plain typed arrays; bool, choice, ref and text go through get and set.
+ * Worker thread. Numbers are plain typed arrays; all else goes through get and set.
  */
 import { assert } from '../src/base/assert.js'
 import { KasagiError } from '../src/base/errors.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { TableLayout } from '../src/memory/room-layout.js'
 import { dropRow, generationOfRef, isAlive, nextRow, packRef, rowOfRef, takeRow, type Rows } from '../src/memory/rows.js'
+import type { FieldTable } from '../src/schema/field-tables.js'
 import type { Column } from '../src/schema/index.js'
 import type { Session } from '../src/room/types.js'
-import { createColumn, numberColumn, type IsCurrent, type NumberArray } from './columns.js'
+import { defaultOf, misfit } from '../src/schema/values.js'
+import { createAges, enterRow, leaveRow, sortRows, type Ages } from './ages.js'
+import { createColumn, numberColumn, type AnyColumn, type IsCurrent, type NumberArray } from './columns.js'
 import { createGrid, type Grid } from './grid.js'
 import { createRowViews } from './row-views.js'
 
@@ -27,10 +30,10 @@ export interface AuthorTable {
   at(row: number): Record<string, unknown>
   rows(): Iterable<number>
   /** The column of a field, whatever its name. */
-  column(name: string): NumberArray | Column<unknown>
+  column(name: string): AnyColumn
   /** Gives a living row its id; only while a room is filled from its store. */
   setId(row: number, id: string): void
-  /** Builds ids from the live rows again: after a recovery. */
+  /** Builds ids and ages from the live rows again: after a recovery. */
   rebuild(): void
   /** A turn begins: rows may have moved since the grid was built. */
   beginTurn(): void
@@ -40,22 +43,32 @@ interface Inside {
   readonly arena: Arena
   readonly layout: TableLayout
   readonly rows: Rows
-  readonly columns: Map<string, NumberArray | Column<unknown>>
+  readonly columns: Map<string, AnyColumn>
+  /** By column: what a row gets that names no value. */
+  readonly defaults: readonly unknown[]
   readonly ids: Map<string, number>
   readonly idColumn: Column<unknown> | undefined
   readonly owner: NumberArray | undefined
+  /** `drop-oldest` only: the order of birth, and who is next to go. */
+  readonly born: NumberArray | undefined
+  readonly ages: Ages | undefined
+  readonly nextOrder: () => number
   readonly grid: Grid | undefined
 }
 
-export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent): AuthorTable {
+/** `nextOrder`: the room's counter of whatever has to have an order that outlives the thread. */
+export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent, nextOrder: () => number): AuthorTable {
   const { layout } = rows
-  const columns = new Map<string, NumberArray | Column<unknown>>()
+  const columns = new Map<string, AnyColumn>()
   for (const column of layout.columns) columns.set(column.field.name, createColumn(arena, layout, column, isCurrent))
-  const owner = columns.get('$owner')
+  const owner = columns.get('$owner'), born = columns.get('$born')
   const inside: Inside = {
-    arena, layout, rows, columns, ids: new Map(),
+    arena, layout, rows, columns, nextOrder, ids: new Map(),
+    defaults: layout.columns.map(({ field }) => defaultOf(field)),
     idColumn: layout.id === undefined ? undefined : createColumn(arena, layout, layout.id, isCurrent) as Column<unknown>,
     owner: owner === undefined ? undefined : numberColumn(owner),
+    born: born === undefined ? undefined : numberColumn(born),
+    ages: born === undefined ? undefined : createAges(rows),
     grid: layout.table.grid === undefined ? undefined : createGrid(layout.table.grid, rows, columns),
   }
   return assemble(inside)
@@ -65,7 +78,7 @@ function assemble(inside: Inside): AuthorTable {
   const { rows, columns, layout: { table: { name } } } = inside
   const views = createRowViews(inside.layout, columns, rows, inside.idColumn)
   const handle = {
-    name, rowsOf: rows, face: {}, capacity: rows.capacity,
+    name, rowsOf: rows, face: {}, capacity: inside.layout.table.keep ?? rows.capacity,
     get size() { return rows.size },
     spawn: (values?: Record<string, unknown>, as?: { id?: string; owner?: Session }) => spawn(inside, values, as),
     despawn: (row: number) => despawn(inside, row),
@@ -116,13 +129,11 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
   if (as.id !== undefined && inside.idColumn === undefined) throw new TypeError(`${name}: rows have ids only if the table is declared with ids: true`)
   if (as.id !== undefined && inside.ids.has(as.id)) throw new KasagiError('id-taken', `${name}: a row with id ${as.id} lives already`)
   const row = takeRow(rows)
-  if (row < 0) throw new KasagiError('table-full', `${name}: all ${rows.capacity} rows are taken`)
+  if (row < 0) throw new KasagiError('table-full', `${name}: all ${rows.capacity} rows are taken${layout.table.keep === undefined ? '' : ' until the next flush'}`)
   try {
-    for (const { field } of layout.columns) {
-      const column = columns.get(field.name)!
-      const value = field.name in values ? values[field.name] : field.default
-      if ('set' in column && !ArrayBuffer.isView(column)) (column as Column<unknown>).set(row, value)
-      else (column as NumberArray)[row] = value as number
+    for (let index = 0; index < layout.columns.length; index++) {
+      const { field } = layout.columns[index]
+      putValue(columns.get(field.name)!, row, field, field.name in values ? values[field.name] : inside.defaults[index])
     }
     inside.idColumn?.set(row, as.id ?? '')
   } catch (error) {
@@ -131,18 +142,36 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
   }
   if (as.id !== undefined) inside.ids.set(as.id, row)
   if (inside.owner !== undefined) inside.owner[row] = as.owner === undefined ? 0 : (as.owner as Session & { slot: number }).slot + 1
+  if (inside.ages !== undefined) takeAge(inside, inside.ages, row)
   inside.grid?.insert(row)
   return row
+}
+
+function putValue(column: AnyColumn, row: number, field: FieldTable, value: unknown): void {
+  if (!ArrayBuffer.isView(column)) column.set(row, value)
+  // Numbers wrap as JavaScript does; what is no bigint would throw without saying where.
+  else if (column.constructor !== BigInt64Array && column.constructor !== BigUint64Array) (column as NumberArray)[row] = value as number
+  else if (typeof value === 'bigint') column[row] = value
+  else throw new KasagiError('bad-value', misfit(field, value))
+}
+
+/** The row is the youngest; one beyond those that are kept ends the oldest. Only now that nothing can refuse the new one any more. */
+function takeAge(inside: Inside, ages: Ages, row: number): void {
+  inside.born![row] = inside.nextOrder()
+  enterRow(ages, row)
+  if (inside.rows.size > inside.layout.table.keep!) despawn(inside, ages.oldest)
 }
 
 function despawn(inside: Inside, row: number): void {
   if (!isAlive(inside.rows, row)) return
   if (inside.idColumn !== undefined) inside.ids.delete(inside.idColumn.get(row) as string)
+  if (inside.ages !== undefined) leaveRow(inside.ages, row)
   dropRow(inside.rows, row)
 }
 
 function rebuild(inside: Inside): void {
   inside.ids.clear()
+  if (inside.ages !== undefined) sortRows(inside.ages, inside.rows, inside.born!)
   if (inside.idColumn === undefined) return
   for (let row = nextRow(inside.rows, 0); row >= 0; row = nextRow(inside.rows, row + 1)) {
     const id = inside.idColumn.get(row) as string

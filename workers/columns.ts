@@ -1,9 +1,13 @@
 /** Columns of a table over live memory: typed arrays for numbers, get and set for all else. Worker thread. */
+import { assert } from '../src/base/assert.js'
 import { KasagiError } from '../src/base/errors.js'
+import { slotBytesMax } from '../src/base/limits.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import { generationOfRef, packRef, rowOfRef } from '../src/memory/rows.js'
 import type { Column } from '../src/schema/index.js'
+import { fits, misfit } from '../src/schema/values.js'
+import { packSlot, unpackSlot } from '../src/wire/fields.js'
 
 export type NumberArray =
   Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array
@@ -11,27 +15,29 @@ export type NumberArray =
 /** Tells whether the row that a ref was made for still lives. */
 export type IsCurrent = (table: string, ref: number) => boolean
 
-/** The typed array behind a column that is one. */
+/** u64 and i64: bigints for authors. */
+export type WideArray = BigInt64Array | BigUint64Array
+
+export type AnyColumn = NumberArray | WideArray | Column<unknown>
+
+/** The typed array behind a column that is one of numbers. */
 export const numberColumn = (column: unknown): NumberArray => column as NumberArray
 
 const arrays = {
   i8: Int8Array, u8: Uint8Array, i16: Int16Array, u16: Uint16Array, i32: Int32Array, u32: Uint32Array, f32: Float32Array, f64: Float64Array,
-  quantized: Float32Array,
+  i64: BigInt64Array, u64: BigUint64Array, quantized: Float32Array,
 } as const
 
 /** The column of one field. Never moves while the room is open. */
-export function createColumn(arena: Arena, table: TableLayout, column: ColumnLayout, isCurrent: IsCurrent): NumberArray | Column<unknown> {
+export function createColumn(arena: Arena, table: TableLayout, column: ColumnLayout, isCurrent: IsCurrent): AnyColumn {
   const { field, live } = column
   switch (field.kind) {
     case 'bool': return boolColumn(arena, column)
     case 'choice': return choiceColumn(arena, column)
     case 'ref': return refColumn(arena, column, isCurrent)
     case 'text': return textColumn(arena, column)
-    default: {
-      const make = arrays[field.kind as keyof typeof arrays]
-      if (make === undefined) throw new TypeError(`${table.table.name}.${field.name}: ${field.kind} is not supported by this version`)
-      return new make(arena.buffer as ArrayBuffer, live, table.rows)
-    }
+    case 'list': case 'json': case 'optional': return packedColumn(arena, column)
+    default: return new arrays[field.kind](arena.buffer as ArrayBuffer, live, table.rows)
   }
 }
 
@@ -46,7 +52,7 @@ function choiceColumn({ u8 }: Arena, { live, field }: ColumnLayout): Column<unkn
     get: (row) => choices[u8[live + row]],
     set: (row, value) => {
       const index = choices.indexOf(value as string)
-      if (index < 0) throw new KasagiError('bad-value', `${field.name}: ${JSON.stringify(value)} is none of ${choices.join(', ')}`)
+      if (index < 0) throw new KasagiError('bad-value', misfit(field, value))
       u8[live + row] = index
     },
   }
@@ -71,7 +77,7 @@ function refColumn({ u32, u16 }: Arena, { live, field }: ColumnLayout, isCurrent
   }
 }
 
-/** Text: a slot of a u16 length and the declared bytes. The setter marks the row; flushes look at marked rows only. */
+/** Text: a slot of UTF-8. The setter marks the row; flushes look at marked rows only. */
 function textColumn(arena: Arena, { live, marked, field }: ColumnLayout): Column<unknown> {
   const { u16, u32 } = arena
   const bytes = Buffer.from(arena.buffer as ArrayBuffer)
@@ -81,13 +87,45 @@ function textColumn(arena: Arena, { live, marked, field }: ColumnLayout): Column
       return bytes.toString('utf8', slot + 2, slot + 2 + u16[slot >>> 1])
     },
     set: (row, value) => {
-      const text = value as string
-      const length = Buffer.byteLength(text)
-      if (length > field.maxBytes!) throw new KasagiError('bad-value', `${field.name}: ${length} bytes of text, at most ${field.maxBytes}`)
+      const length = typeof value === 'string' ? Buffer.byteLength(value) : Infinity
+      if (length > field.maxBytes!) throw new KasagiError('bad-value', misfit(field, value))
       const slot = live + row * field.bytes
-      bytes.write(text, slot + 2, length, 'utf8')
+      bytes.write(value as string, slot + 2, length, 'utf8')
       u16[slot >>> 1] = length
       u32[(marked >>> 2) + (row >>> 5)] |= 1 << (row & 31)
+    },
+  }
+}
+
+/** Where a value is packed before it takes its slot's place: one whose packing throws leaves the slot as it was. */
+const packed = new Uint8Array(slotBytesMax), packedView = new DataView(packed.buffer)
+
+/**
+ * List, json, optional: a slot of packed bytes, replaced as a whole. What is read is decoded once until it is set again, and frozen, so that
+ * nobody changes a value that is no longer the room's.
+ */
+function packedColumn(arena: Arena, { live, marked, field }: ColumnLayout): Column<unknown> {
+  const { u8, u16, u32 } = arena
+  const view = new DataView(arena.buffer)
+  /** By row; undefined: not decoded. */
+  const decoded: unknown[] = []
+  return {
+    get: (row) => {
+      if (decoded[row] !== undefined) return decoded[row]
+      const slot = live + row * field.bytes
+      const value = unpackSlot(field, view, slot + 2, u16[slot >>> 1])
+      assert(value !== undefined, 'columns: a slot holds what was set')
+      return decoded[row] = value
+    },
+    set: (row, value) => {
+      if (!fits(field, value)) throw new KasagiError('bad-value', misfit(field, value))
+      const length = packSlot(field, value, packedView, 0)
+      assert(length <= field.maxBytes!, 'columns: what fits is packed into its slot')
+      const slot = live + row * field.bytes
+      for (let byte = 0; byte < length; byte++) u8[slot + 2 + byte] = packed[byte]
+      u16[slot >>> 1] = length
+      u32[(marked >>> 2) + (row >>> 5)] |= 1 << (row & 31)
+      decoded[row] = undefined
     },
   }
 }

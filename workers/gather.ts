@@ -6,6 +6,7 @@ import { assert } from '../src/base/assert.js'
 import { atScratch } from '../src/memory/arena-layout.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout } from '../src/memory/room-layout.js'
+import { isSlot } from '../src/schema/field-tables.js'
 import { addColumn, addRowSet, form, type SectionWriter } from '../src/wire/section.js'
 
 /** A set of rows: `count` bits in a bitmap of `words` words at address `bitmap`, whose bit 0 is row `first` (a multiple of 64). */
@@ -52,12 +53,12 @@ export function putColumn(
   const isQuantized = source === 'live' && field.kind === 'quantized'
   const from = (isQuantized ? column.wire : column[source]) + rows.first * field.bytes
   const to = writer.cursor
-  if (field.kind === 'text') putTexts(arena, writer, from, field.bytes, rows)
+  if (isSlot(field)) putSlots(arena, writer, from, field.bytes, rows)
   else if (field.bytes === 1) kernels.gather8(from, rows.bitmap, rows.words, to)
   else if (field.bytes === 2) kernels.gather16(from, rows.bitmap, rows.words, to)
   else if (field.bytes === 4) kernels.gather32(from, rows.bitmap, rows.words, to)
   else kernels.gather64(from, rows.bitmap, rows.words, to)
-  const bytes = field.kind === 'text' ? textBytes(arena, from, field.bytes, rows) : rows.count * field.bytes
+  const bytes = isSlot(field) ? slotBytes(arena, from, field.bytes, rows) : rows.count * field.bytes
   addColumn(writer, rowSet, fieldNumber, bytes)
   return isQuantized ? clampedOf(arena, column, rows, to) : 0
 }
@@ -77,17 +78,17 @@ export function eachBit({ u32 }: Arena, rows: RowBits, visit: (row: number) => v
   }
 }
 
-function textBytes(arena: Arena, slots: number, slotBytes: number, rows: RowBits): number {
+function slotBytes(arena: Arena, slots: number, stride: number, rows: RowBits): number {
   let bytes = rows.count * 2
-  eachBit(arena, rows, (row) => { bytes += arena.u16[(slots + row * slotBytes) >>> 1] })
+  eachBit(arena, rows, (row) => { bytes += arena.u16[(slots + row * stride) >>> 1] })
   return bytes
 }
 
-/** Texts: `count` lengths (u16), then their bytes one after the other. */
-function putTexts(arena: Arena, writer: SectionWriter, slots: number, slotBytes: number, rows: RowBits): void {
+/** Slots: `count` lengths (u16), then their bytes one after the other. */
+function putSlots(arena: Arena, writer: SectionWriter, slots: number, stride: number, rows: RowBits): void {
   let length = writer.cursor >>> 1, to = writer.cursor + rows.count * 2
   eachBit(arena, rows, (row) => {
-    const slot = slots + row * slotBytes
+    const slot = slots + row * stride
     const bytes = arena.u16[slot >>> 1]
     arena.u16[length++] = bytes
     arena.u8.copyWithin(to, slot + 2, slot + 2 + bytes)

@@ -4,8 +4,7 @@
  * further than its radius, so a row can be missed only if it moved more than that within one turn.
  */
 import { isAlive, nextRow, type Rows } from '../src/memory/rows.js'
-import type { Column } from '../src/schema/index.js'
-import { numberColumn, type NumberArray } from './columns.js'
+import { numberColumn, type AnyColumn, type NumberArray } from './columns.js'
 
 export interface Grid {
   /** Rows within `radius` of a point, alive when the query began and when reached, in no order that means anything. */
@@ -20,7 +19,7 @@ interface Cells { readonly heads: Map<number, number>; readonly next: Int32Array
 const cellKey = (column: number, row: number): number => (column + 32768) * 65536 + (row + 32768)
 
 export function createGrid(
-  grid: { readonly x: string; readonly y: string; readonly cell: number }, rows: Rows, columns: ReadonlyMap<string, NumberArray | Column<unknown>>,
+  grid: { readonly x: string; readonly y: string; readonly cell: number }, rows: Rows, columns: ReadonlyMap<string, AnyColumn>,
 ): Grid {
   const xs = numberColumn(columns.get(grid.x)), ys = numberColumn(columns.get(grid.y))
   const cells: Cells = { heads: new Map(), next: new Int32Array(rows.capacity), built: false }

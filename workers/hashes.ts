@@ -1,5 +1,5 @@
 /** State hashes: proof that nothing drifted apart. The room stream's committed columns, as they were before the section that carries them. */
-import { idField } from '../src/schema/field-tables.js'
+import { idField, isSlot } from '../src/schema/field-tables.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import { addHash, type SectionWriter } from '../src/wire/section.js'
@@ -21,6 +21,6 @@ export function putHashes(room: ActiveRoom, section: SectionWriter): void {
 }
 
 const hashOf = ({ kernels }: Arena, layout: TableLayout, { field, committed }: ColumnLayout, words: number): number =>
-  field.kind === 'text'
+  isSlot(field)
     ? kernels.hashSlots(committed, layout.aliveCommitted, words, field.bytes)
     : kernels.hashColumn(committed, layout.aliveCommitted, words, field.bytes)

@@ -148,7 +148,8 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
   const rows = layout.tables.map((table) => createRows(arena, table))
   const byName = new Map(rows.map((entry) => [entry.layout.table.name, entry]))
   const isCurrent = (table: string, ref: number): boolean => { const target = byName.get(table); return target !== undefined && refersToLiving(target, ref) }
-  const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent))
+  const nextOrder = (): number => ++book.clock.order
+  const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent, nextOrder))
   const idBytes = arena.u32[(base + atRoomId) >>> 2]
   const { tickHz, flushHz } = type.definition
   let actor: Actor

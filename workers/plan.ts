@@ -5,6 +5,7 @@
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import type { Rows } from '../src/memory/rows.js'
+import { isSlot } from '../src/schema/field-tables.js'
 
 export interface TablePlan {
   readonly rows: Rows
@@ -51,12 +52,12 @@ function sortRows({ kernels }: Arena, plan: TablePlan): void {
 
 function compareColumn({ kernels }: Arena, { alive, stayed }: TableLayout, column: ColumnLayout, words: number, withOwners: boolean): number {
   const { field, live, committed, changed } = column
-  if (field.isOwner === true && !withOwners) return 0
+  if (field.isFixed === true || (field.isOwner === true && !withOwners)) return 0
   if (field.kind === 'quantized') {
     const compare = field.bytes === 1 ? kernels.compareQuantized8 : field.bytes === 2 ? kernels.compareQuantized16 : kernels.compareQuantized32
     return compare(live, committed, alive, stayed, changed, column.wire, words, field.min!, 1 / field.step!, field.steps!)
   }
-  if (field.kind === 'text') {
+  if (isSlot(field)) {
     if (kernels.countBits(column.marked, words) === 0) { kernels.zero(changed, words * 8); return 0 }
     kernels.and(column.marked, stayed, words)
     return kernels.compareSlots(live, committed, column.marked, changed, words, field.bytes)
@@ -81,7 +82,7 @@ export function plannedBytesMax(plan: TablePlan): number {
   return bytes
 }
 
-/** Forgets text marks and despawned rows: the record that says so is committed. */
+/** Forgets the marks of slots and despawned rows: the record that says so is committed. */
 export function settleTable({ kernels }: Arena, plan: TablePlan): void {
   for (const column of plan.layout.columns) if (column.marked !== 0) kernels.zero(column.marked, plan.words * 8)
   if (plan.layout.id !== undefined) kernels.zero(plan.layout.id.marked, plan.words * 8)

@@ -4,6 +4,7 @@
  */
 import { placeRow, recount } from '../src/memory/rows.js'
 import type { FieldTable } from '../src/schema/field-tables.js'
+import { defaultOf } from '../src/schema/values.js'
 import { quantize } from '../src/schema/quantize.js'
 import type { Replica, ReplicaColumn } from '../src/client/table.js'
 import { readValue, type TableContext } from '../src/client/tables.js'
@@ -36,15 +37,17 @@ function fillTable(table: AuthorTable, from: Replica, context: TableContext): vo
 }
 
 function fillColumn(table: AuthorTable, field: FieldTable, from: Replica, source: ReplicaColumn | undefined, context: TableContext): void {
-  if (source !== undefined && !widens(source.field, field)) throw new BadStore(`${table.name}.${field.name}: was ${source.field.kind}, is ${field.kind}: needs migrate`)
+  if (source !== undefined && !widens(source.field, field)) throw new BadStore(`${table.name}.${field.name}: what is stored as ${nameOf(source.field)} does not fit ${nameOf(field)}: needs migrate`)
   const column = table.column(field.name)
   for (let row = 0; row < from.end; row++) {
     if (from.alive[row] === 0) continue
-    const value = source === undefined ? field.default : readValue(source, row, context)
+    const value = source === undefined ? defaultOf(field) : readValue(source, row, context)
     if (ArrayBuffer.isView(column)) (column as NumberArray)[row] = value as number
     else (column as Column<unknown>).set(row, value)
   }
 }
+
+const nameOf = ({ kind, maxBytes, choices }: FieldTable): string => `${kind}${maxBytes === undefined ? '' : `(${maxBytes})`}${choices === undefined ? '' : `(${choices.join(', ')})`}`
 
 /** Integers that each kind of number holds exactly: least, greatest. */
 const exact: Partial<Record<FieldTable['kind'], readonly [number, number]>> = {

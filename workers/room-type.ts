@@ -43,10 +43,10 @@ const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions'
   { ...serverText('user', userBytesMax), isJournaled: true },
 ])
 
-/** The room's own state: random numbers, time, and the last changed seq of its stream. The servers' stream changes with every record. */
+/** The room's own state: random numbers, time, the last changed seq of its stream, and the last order given to a timer or a row. The servers' stream changes with every record. */
 const roomTable = engineTable('$room', 1, [
   server('random0', 'u32', 4), server('random1', 'u32', 4), server('random2', 'u32', 4), server('random3', 'u32', 4),
-  server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('armed', 'f64', 8), server('locked', 'u8', 1),
+  server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('order', 'f64', 8), server('locked', 'u8', 1),
 ])
 
 const hidden = (field: FieldTable): FieldTable => ({ ...field, audience: 'server' })
@@ -56,8 +56,12 @@ const timerTable = (name: string, args: readonly FieldTable[]): EntityTable => e
 
 /** Who owns a row: the session's slot + 1, 0 for nobody. Fixed at spawn until that session leaves. Behind the fields of every author's table. */
 const ownerColumn: FieldTable = { ...server('$owner', 'u32', 4), isOwner: true }
-const withOwner = (table: EntityTable): EntityTable =>
-  table.name.startsWith('$') ? table : { ...table, fields: [...table.fields, ownerColumn] }
+/** `drop-oldest` tables only, before it: the row's place in the order of all that was ever spawned. */
+const bornColumn: FieldTable = { ...server('$born', 'f64', 8), isFixed: true }
+const withHidden = (table: EntityTable): EntityTable => {
+  if (table.name.startsWith('$')) return table
+  return { ...table, fields: [...table.fields, ...(table.keep === undefined ? [] : [bornColumn]), ownerColumn] }
+}
 
 export function createRoomType(module: RoomModule, number: number): RoomType {
   const definition = normalise(module.definition)
@@ -66,7 +70,7 @@ export function createRoomType(module: RoomModule, number: number): RoomType {
   const options = engineTable('$options', 1, plain.options.map(hidden))
   const listing = engineTable('$listing', 1, plain.listing.map(hidden))
   const engine = [sessionsTable(definition.maxSessions), roomTable, options, listing, ...timers]
-  const full: FullTables = { ...plain, tables: [...plain.tables.map(withOwner), ...engine] }
+  const full: FullTables = { ...plain, tables: [...plain.tables.map(withHidden), ...engine] }
   const tables = publicTablesOf(full)
   const tableNumber = (name: string): number => full.tables.findIndex((table) => table.name === name)
   return {

@@ -2,17 +2,14 @@
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import { isAlive, type Rows } from '../src/memory/rows.js'
 import type { Column } from '../src/schema/index.js'
-import type { NumberArray } from './columns.js'
+import { misfit, rangeCheck } from '../src/schema/values.js'
+import type { AnyColumn, NumberArray } from './columns.js'
 
 type View = Record<string, unknown> & { readonly $row: number; readonly $generation: number }
 
-const integerRanges: Record<string, readonly [number, number]> = {
-  i8: [-128, 127], u8: [0, 255], i16: [-32768, 32767], u16: [0, 65535], i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1],
-}
-
 /** Gives the view of a living row. */
 export function createRowViews(
-  layout: TableLayout, columns: ReadonlyMap<string, NumberArray | Column<unknown>>, rows: Rows, ids: Column<unknown> | undefined,
+  layout: TableLayout, columns: ReadonlyMap<string, AnyColumn>, rows: Rows, ids: Column<unknown> | undefined,
 ): (row: number) => Record<string, unknown> {
   const prototype = {}
   const rowOf = (view: View): number => {
@@ -35,7 +32,7 @@ export function createRowViews(
 }
 
 function defineField(
-  prototype: object, layout: TableLayout, { field }: ColumnLayout, column: NumberArray | Column<unknown>, rowOf: (view: View) => number,
+  prototype: object, layout: TableLayout, { field }: ColumnLayout, column: AnyColumn, rowOf: (view: View) => number,
 ): void {
   if (field.name.startsWith('$')) return
   if (!ArrayBuffer.isView(column)) {
@@ -46,15 +43,15 @@ function defineField(
     })
     return
   }
-  const range = integerRanges[field.kind]
+  const isInRange = rangeCheck(field)
+  // Whichever array it is, what fits the field fits it.
+  const values = column as NumberArray
   Object.defineProperty(prototype, field.name, {
     enumerable: true,
-    get(this: View) { return column[rowOf(this)] },
+    get(this: View) { return values[rowOf(this)] },
     set(this: View, value: number) {
-      if (range !== undefined && !(Number.isInteger(value) && value >= range[0] && value <= range[1])) {
-        throw new RangeError(`${layout.table.name}.${field.name}: ${value} is no ${field.kind}`)
-      }
-      column[rowOf(this)] = value
+      if (isInRange !== undefined && !isInRange(value)) throw new RangeError(`${layout.table.name}.${misfit(field, value)}`)
+      values[rowOf(this)] = value
     },
   })
 }

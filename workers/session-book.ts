@@ -11,7 +11,8 @@ import { engineColumn, engineText, refersToLiving, type AuthorTable } from './au
 /** A session as handlers get it; `slot` is its row in `$sessions`. */
 export interface BookedSession extends Session { readonly slot: number }
 
-export interface Clock { tick: number; timeMs: number; roomChangedSeq: number; armed: number; locked: number }
+/** `order`: the last number given to a timer or a row, so that what came first is known to a successor too. */
+export interface Clock { tick: number; timeMs: number; roomChangedSeq: number; order: number; locked: number }
 
 export interface SessionBook {
   readonly clock: Clock
@@ -185,7 +186,7 @@ function createClock(room: AuthorTable): Pick<SessionBook, 'clock' | 'random' | 
     const column = engineColumn(room, name)
     return { get: () => column[0], set: (value: number) => { column[0] = value }, enumerable: true }
   }
-  const names = ['tick', 'timeMs', 'roomChangedSeq', 'armed', 'locked']
+  const names = ['tick', 'timeMs', 'roomChangedSeq', 'order', 'locked']
   const clock = Object.defineProperties({}, Object.fromEntries(names.map((name) => [name, field(name)]))) as Clock
   const state = new Uint32Array(4)
   const words = [0, 1, 2, 3].map((n) => engineColumn(room, `random${n}`))

@@ -46,7 +46,7 @@ export function createTimers(tables: ReadonlyMap<string, AuthorTable>, clock: Cl
       const table = tableOf(name), text = key === undefined ? '' : String(key)
       const armed = find(table, text)
       if (armed !== undefined) table.despawn(armed)
-      table.spawn({ ...arg, $due: clock.timeMs + ms, $armed: ++clock.armed, $key: text })
+      table.spawn({ ...arg, $due: clock.timeMs + ms, $armed: ++clock.order, $key: text })
     },
     cancel: (name, key) => {
       const table = tableOf(name), armed = find(table, key === undefined ? '' : String(key))

@@ -16,6 +16,12 @@ export const roomIdBytesMax = 96
 /** Text in one field; longer texts belong in rows of their own, or outside. */
 export const textBytesMax = 4096
 
+/** A slot (text, list, json, optional) with its length: a value is reserved at this size in every row, twice, and sent whole at each change. Its length is a u16. */
+export const slotBytesMax = 32 * 1024
+
+/** How deep json may nest: authors walk what strangers sent, and a walk of thousands of levels ends the thread's stack. */
+export const jsonDepthMax = 64
+
 /** One message of a client, by default. Inputs are a few fields; 4 KiB leaves room for text. */
 export const clientMessageBytesMax = 4096
 

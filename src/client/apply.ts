@@ -2,10 +2,10 @@
  * Applies sections (schema/section.fbs) to a client's replicas, straight from typed-array views over the message. Browser and Node.
  * What does not fit the field tables throws BadSection: the caller answers with a resync.
  */
-import { generationField, idField } from '../schema/field-tables.js'
+import { generationField, idField, isSlot } from '../schema/field-tables.js'
 import { alignedVector, scalar, struct, structVector, verify, type TableRule } from '../wire/verifier.js'
 import {
-  decodeRow, despawnRow, hashColumn, hashIds, nameRow, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn,
+  decodeRow, despawnRow, hashColumn, hashIds, nameRow, putSlot, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn,
 } from './table.js'
 
 export class BadSection extends Error {}
@@ -160,7 +160,7 @@ function applyColumn(
   section: SectionView, replica: Replica, field: number, rows: Uint32Array, offset: number, bytes: number, time: ApplyTime,
 ): void {
   const from = dataAt(section, offset, bytes)
-  if (field === idField) return applyTexts(section, rows, from, bytes, (row, text) => nameRow(replica, row, text))
+  if (field === idField) return applySlots(section, rows, from, bytes, (row, at, end) => nameRow(replica, row, textAt(section, at, end)))
   if (field === generationField) {
     if (bytes !== rows.length * 2) throw new BadSection('generations do not fit their rows')
     for (let n = 0; n < rows.length; n++) replica.generation[rows[n]] = section.u16[(from >> 1) + n]
@@ -168,9 +168,11 @@ function applyColumn(
   }
   const column = replica.columns[field]
   if (column === undefined) throw new BadSection('values name no field')
-  if (column.field.kind === 'text') return applyTexts(section, rows, from, bytes, (row, text) => {
+  if (isSlot(column.field)) return applySlots(section, rows, from, bytes, (row, at, end) => {
     touchRow(replica, column, row, time.nowMs, time.intervalMs)
-    ;(column.wire as string[])[row] = text
+    if (column.field.kind === 'text') (column.wire as string[])[row] = textAt(section, at, end)
+    // Copied: a view would keep the whole message alive.
+    else putSlot(column.wire as Uint8Array[], column.values as unknown[], row, section.u8.slice(at, end))
   })
   if (bytes !== rows.length * column.field.bytes) throw new BadSection('values do not fit their rows')
   applyNumbers(section, replica, column, rows, from, time)
@@ -194,14 +196,16 @@ function applyNumbers(
 /** `ignoreBOM` keeps a leading U+FEFF, which is part of the text and of its hash. */
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
-/** `count` lengths (u16), then the texts one after the other. */
-function applyTexts(section: SectionView, rows: Uint32Array, from: number, bytes: number, put: (row: number, text: string) => void): void {
+const textAt = (section: SectionView, at: number, end: number): string => decoder.decode(section.u8.subarray(at, end))
+
+/** `count` lengths (u16), then the texts or packed values one after the other. */
+function applySlots(section: SectionView, rows: Uint32Array, from: number, bytes: number, put: (row: number, at: number, end: number) => void): void {
   let at = from + rows.length * 2
   for (let n = 0; n < rows.length; n++) {
     const length = section.u16[(from >> 1) + n]
     // A length from behind the message is undefined, and fits nowhere either.
     if (!(at + length <= from + bytes)) throw new BadSection('texts lie outside their values')
-    put(rows[n], decoder.decode(section.u8.subarray(at, at + length)))
+    put(rows[n], at, at + length)
     at += length
   }
 }

@@ -2,18 +2,23 @@
  * A client's replica of one table: wire values as they came, and beside them, where they differ, the values that authors read. Allocated at
  * declared capacity when the room is joined, so a captured column never goes stale. Browser and Node.
  */
+import { assert } from '../base/assert.js'
 import { createLaneHash, finishLaneHash, hashLane } from '../base/hash.js'
-import type { EntityTable, FieldTable } from '../schema/field-tables.js'
+import { isSlot, type EntityTable, type FieldTable } from '../schema/field-tables.js'
 import { dequantize } from '../schema/quantize.js'
+import { unpackSlot } from '../wire/fields.js'
 
 export type NumberArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | Float32Array | Float64Array
 
+/** u64 and i64: bigints for authors. */
+export type WideArray = BigInt64Array | BigUint64Array
+
 export interface ReplicaColumn {
   readonly field: FieldTable
-  /** Wire values of `field.bytes` each; texts as strings. */
-  readonly wire: NumberArray | string[]
-  /** What authors index: the same array, or the decoded one of a quantized field. */
-  readonly values: NumberArray | string[]
+  /** Wire values of `field.bytes` each; texts as strings, other slots as their bytes. */
+  readonly wire: NumberArray | WideArray | string[] | Uint8Array[]
+  /** What authors index: the same array, or the decoded one of a quantized field; of a slot what was decoded since it came, undefined before. */
+  readonly values: NumberArray | WideArray | string[] | unknown[]
   smoothing: Smoothing | undefined
 }
 
@@ -39,14 +44,18 @@ export interface Replica {
 
 const arrays = {
   i8: Int8Array, u8: Uint8Array, i16: Int16Array, u16: Uint16Array, i32: Int32Array, u32: Uint32Array, f32: Float32Array, f64: Float64Array,
-  bool: Uint8Array, choice: Uint8Array,
+  i64: BigInt64Array, u64: BigUint64Array, bool: Uint8Array, choice: Uint8Array,
 } as const
+
+/** A slot that never came. */
+const nothing = new Uint8Array(0)
 
 function createColumn(field: FieldTable, rows: number): ReplicaColumn {
   if (field.kind === 'text') {
     const texts = new Array<string>(rows).fill('')
     return { field, wire: texts, values: texts, smoothing: undefined }
   }
+  if (isSlot(field)) return { field, wire: new Array<Uint8Array>(rows).fill(nothing), values: new Array<unknown>(rows).fill(undefined), smoothing: undefined }
   if (field.kind === 'quantized') {
     const wire = field.bytes === 1 ? new Uint8Array(rows) : field.bytes === 2 ? new Uint16Array(rows) : new Uint32Array(rows)
     return { field, wire, values: new Float32Array(rows), smoothing: undefined }
@@ -76,9 +85,27 @@ export function spawnRow(replica: Replica, row: number): void {
 function clearValue({ field, wire, values, smoothing }: ReplicaColumn, row: number): void {
   if (smoothing !== undefined) smoothing.from[row] = NaN
   if (field.kind === 'text') { (wire as string[])[row] = ''; return }
+  if (isSlot(field)) { putSlot(wire as Uint8Array[], values as unknown[], row, nothing); return }
+  if (field.kind === 'u64' || field.kind === 'i64') { (wire as WideArray)[row] = 0n; return }
   const lanes = field.kind === 'ref' ? 2 : 1
   ;(wire as NumberArray).fill(0, row * lanes, (row + 1) * lanes)
   ;(values as NumberArray).fill(0, row * lanes, (row + 1) * lanes)
+}
+
+/** A slot's new bytes; what was decoded of the old ones is forgotten. */
+export function putSlot(wire: Uint8Array[], values: unknown[], row: number, bytes: Uint8Array): void {
+  wire[row] = bytes
+  values[row] = undefined
+}
+
+/** A list, json or optional as authors see it: decoded once, and frozen. */
+export function slotValue({ field, wire, values }: ReplicaColumn, row: number): unknown {
+  const cache = values as unknown[]
+  if (cache[row] !== undefined) return cache[row]
+  const bytes = (wire as Uint8Array[])[row]
+  const value = unpackSlot(field, new DataView(bytes.buffer, bytes.byteOffset), 0, bytes.length)
+  assert(value !== undefined, `table: ${field.name} of row ${row} is no ${field.kind}`)
+  return cache[row] = value
 }
 
 export function despawnRow(replica: Replica, row: number): void {
@@ -132,11 +159,11 @@ export function decodeRow(column: ReplicaColumn, row: number): void {
 export function hashColumn(replica: Replica, column: ReplicaColumn): number {
   const hash = createLaneHash()
   const { field } = column
-  const lanes = field.kind === 'text' ? undefined : new DataView((column.wire as NumberArray).buffer)
+  const lanes = isSlot(field) ? undefined : new DataView((column.wire as NumberArray).buffer)
   for (let row = 0; row < replica.end; row++) {
     if (replica.alive[row] === 0) continue
     hashLane(hash, row)
-    if (lanes === undefined) { hashText(hash, (column.wire as string[])[row]); continue }
+    if (lanes === undefined) { hashSlot(hash, (column.wire as (string | Uint8Array)[])[row]); continue }
     const at = row * field.bytes
     if (field.bytes === 1) hashLane(hash, lanes.getUint8(at))
     else if (field.bytes === 2) hashLane(hash, lanes.getUint16(at, true))
@@ -147,8 +174,8 @@ export function hashColumn(replica: Replica, column: ReplicaColumn): number {
 
 const encoder = new TextEncoder()
 
-function hashText(hash: ReturnType<typeof createLaneHash>, text: string): void {
-  const bytes = encoder.encode(text)
+function hashSlot(hash: ReturnType<typeof createLaneHash>, value: string | Uint8Array): void {
+  const bytes = typeof value === 'string' ? encoder.encode(value) : value
   hashLane(hash, bytes.length)
   for (let at = 0; at < bytes.length; at += 4) hashLane(hash, bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24)
 }
@@ -159,7 +186,7 @@ export function hashIds(replica: Replica): number {
   for (let row = 0; row < replica.end; row++) {
     if (replica.alive[row] === 0) continue
     hashLane(hash, row)
-    hashText(hash, replica.ids[row] ?? '')
+    hashSlot(hash, replica.ids[row] ?? '')
   }
   return finishLaneHash(hash)
 }

@@ -1,6 +1,6 @@
 /** Tables and globals as client authors read them, over replicas. Browser and Node. */
 import type { Column, Fields, Ref, TableDef, Values } from '../schema/fields.js'
-import { shownValue, startSmoothing, type NumberArray, type Replica, type ReplicaColumn } from './table.js'
+import { shownValue, slotValue, startSmoothing, type NumberArray, type Replica, type ReplicaColumn, type WideArray } from './table.js'
 
 export type Off = () => void
 
@@ -59,7 +59,7 @@ export function createClientTable(replica: Replica, callbacks: TableCallbacks, c
   }
   const columnOf = (field: string): ReplicaColumn => {
     const column = replica.columns.find((entry) => entry.field.name === field)
-    if (column === undefined || readThroughGet.has(column.field.kind)) throw new TypeError(`${replica.table.name}: ${field} is no number`)
+    if (column === undefined || notSmooth.has(column.field.kind)) throw new TypeError(`${replica.table.name}: ${field} is no number`)
     return column
   }
   const members = {
@@ -84,19 +84,22 @@ export function createClientTable(replica: Replica, callbacks: TableCallbacks, c
   return members
 }
 
-const readThroughGet: ReadonlySet<string> = new Set(['bool', 'choice', 'text', 'ref'])
+const readThroughGet: ReadonlySet<string> = new Set(['bool', 'choice', 'text', 'ref', 'list', 'json', 'optional'])
+const notSmooth: ReadonlySet<string> = new Set([...readThroughGet, 'u64', 'i64'])
 
 /** Numbers are the typed array itself; all else reads through `get`. */
-function publicColumn(column: ReplicaColumn, context: TableContext): NumberArray | Pick<Column<unknown>, 'get'> {
+function publicColumn(column: ReplicaColumn, context: TableContext): NumberArray | WideArray | Pick<Column<unknown>, 'get'> {
   const { kind } = column.field
   return readThroughGet.has(kind) ? { get: (row: number) => readValue(column, row, context) } : column.values as NumberArray
 }
 
 /** One value as authors see it. */
-export function readValue({ field, values }: ReplicaColumn, row: number, context: TableContext): unknown {
+export function readValue(column: ReplicaColumn, row: number, context: TableContext): unknown {
+  const { field, values } = column
   switch (field.kind) {
     case 'bool': return values[row] === 1
     case 'choice': return field.choices![values[row] as number]
+    case 'list': case 'json': case 'optional': return slotValue(column, row)
     case 'ref': {
       const low = values[row * 2] as number, high = values[row * 2 + 1] as number
       const ref = (high & 0xffff) * low32 + low

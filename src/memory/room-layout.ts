@@ -10,11 +10,11 @@
  *        tables, each: live, committed, used, stayed, spawned, despawned   bitmaps, one u64 for 64 rows
  *                      generation   live, committed                        u16 a row
  *                      id           live, committed, marked, changed       if the table has ids
- *                      each field   live, committed, changed, marked for text, wire for quantized
+ *                      each field   live, committed, changed, marked for slots, wire for quantized
  */
 import { hashText } from '../base/hash.js'
 import { chunkBytesMax, eventBytesPerFlushMax, journalBytes, nackBytesPerFlushMax, rowsPerWord } from '../base/limits.js'
-import type { EntityTable, FieldTable, FullTables } from '../schema/field-tables.js'
+import { isSlot, type EntityTable, type FieldTable, type FullTables } from '../schema/field-tables.js'
 import { align } from './views.js'
 
 /* The header of a room's block.
@@ -74,7 +74,7 @@ export interface ColumnLayout {
   readonly committed: number
   /** Bitmap of the rows that this flush found changed. */
   readonly changed: number
-  /** Text only: bitmap of the rows whose setter was called since the last flush. */
+  /** Slots only: bitmap of the rows whose setter was called since the last flush. */
   readonly marked: number
   /** Quantized only: live values in wire form, as the last compare left them. */
   readonly wire: number
@@ -134,7 +134,7 @@ function layoutColumn(cursor: Cursor, field: FieldTable, index: number, rows: nu
     live: take(cursor, rows * field.liveBytes),
     committed: take(cursor, rows * field.bytes),
     changed: take(cursor, bitmapBytes),
-    marked: field.kind === 'text' ? take(cursor, bitmapBytes) : 0,
+    marked: isSlot(field) ? take(cursor, bitmapBytes) : 0,
     wire: field.kind === 'quantized' ? take(cursor, rows * field.bytes) : 0,
   }
 }

@@ -1,5 +1,6 @@
 /** `defineRoom`: the author's handlers with their schema, checked when the module loads. Runs in workers only. */
 import { eventsPerFlushDefault, sessionsDefault, sessionsMax } from '../base/limits.js'
+import { checkTimers } from '../schema/define-schema.js'
 import type { Fields, Schema } from '../schema/fields.js'
 import type { Definition, Durability } from './types.js'
 
@@ -51,6 +52,7 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
   checkRates(given, problem)
   if (given.durability !== undefined && !durabilities.includes(given.durability as Durability)) problem(`durability: ${String(given.durability)} is none of ${durabilities.join(', ')}`)
   if (given.opens !== undefined && !openers.includes(given.opens)) problem(`opens: ${String(given.opens)} is none of ${openers.join(', ')}`)
+  checkTimers(schema, (given.timers ?? {}) as Record<string, Fields>)
   for (const name of singleHandlers) checkHandler(name, given[name], problem)
   checkHandlers('onInput', given.onInput, Object.keys(schema.inputs ?? {}), problem)
   checkHandlers('onTimer', given.onTimer, Object.keys(given.timers ?? {}), problem)

@@ -3,15 +3,16 @@ import type { Fields, Ref, Schema, TableDef, Values } from '../schema/fields.js'
 
 /**
  * A table: its columns under the fields' names, and the members below. Numbers are typed arrays that never move while the room is open
- * (and wrap as JavaScript does); all else goes through `get` and `set`.
+ * (and wrap as JavaScript does); all else goes through `get` and `set`. Lists and json are replaced as a whole: what is read is frozen.
  */
 export type Table<F extends Fields, N extends string = string> = { readonly [K in keyof F]: F[K]['$']['column'] } & {
   /** Living rows. */
   readonly size: number
+  /** As declared: so many rows can live at once. */
   readonly capacity: number
   /** Rows are 0 … end - 1, with holes. */
   readonly end: number
-  /** A new row; fields that `values` does not name take their defaults. Throws KasagiError `table-full` or `id-taken`. */
+  /** A new row; fields that `values` does not name take their defaults. Throws KasagiError `table-full`, `id-taken` or `bad-value`. */
   spawn(values?: Partial<Values<F>>, as?: { id?: string; owner?: Session }): number
   /** Ends a row at once; legal while iterating. Its number is not given out again before that was flushed. */
   despawn(row: number): void

@@ -1,17 +1,14 @@
 /** `defineSchema`, and every mistake that it finds: one error each, naming schema, table and field. Browser-safe. */
-import { fieldsMax, tablesMax } from '../base/limits.js'
-import type { Audience, FieldTable } from './field-tables.js'
+import { fieldsMax, rowsMax, tablesMax } from '../base/limits.js'
+import type { Audience, FieldSpec } from './field-tables.js'
 import type { AnyField, Fields, Schema, Shape, TableDef } from './fields.js'
+import { defaultOf, fits } from './values.js'
 
 const namePattern = /^[a-z][A-Za-z0-9]*$/
 const reserved = new Set([
   'size', 'capacity', 'end', 'spawn', 'despawn', 'has', 'at', 'get', 'rowOf', 'ref', 'row', 'rows', 'near', 'touch',
   'mine', 'smooth', 'onSpawned', 'onChanged', 'onDespawned', 'id',
 ])
-const unsupported = new Set(['list', 'json', 'optional', 'i64', 'u64'])
-const integerRanges: Partial<Record<FieldTable['kind'], readonly [number, number]>> = {
-  i8: [-128, 127], u8: [0, 255], i16: [-32768, 32767], u16: [0, 65535], i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1],
-}
 const numeric = new Set(['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'f64', 'quantized'])
 
 /**
@@ -36,6 +33,15 @@ export function defineSchema<const N extends string, S extends Shape>(name: N, s
   return Object.freeze({ ...shape, name })
 }
 
+/** The same for the arguments of a room's timers, which stand beside its handlers. */
+export function checkTimers(schema: Schema, timers: Readonly<Record<string, Fields>>): void {
+  const problem = (place: string, what: string): never => { throw new Error(`room ${schema.name}: ${place}: ${what}`) }
+  for (const [timer, fields] of Object.entries(timers)) {
+    checkName(timer, 'timers', problem)
+    checkFields(`timers.${timer}`, fields, schema, ['everyone', 'server'], problem)
+  }
+}
+
 type Problem = (place: string, what: string) => never
 
 function checkName(name: string, place: string, problem: Problem): void {
@@ -48,7 +54,9 @@ function checkTable(name: string, { fields, options }: TableDef<Fields>, shape: 
   const allowed: Audience[] = home === 'everyone' ? ['everyone', 'owner', 'server'] : home === 'owner' ? ['everyone', 'owner', 'server'] : ['everyone', 'server']
   checkFields(name, fields, shape, allowed, problem)
   for (const field of Object.keys(fields)) if (reserved.has(field)) problem(`${name}.${field}`, 'every table has a member of this name; choose another')
-  if (options.whenFull === 'drop-oldest') problem(name, "whenFull: 'drop-oldest' is not supported by this version")
+  if (options.whenFull === 'drop-oldest' && options.capacity * 2 > rowsMax) {
+    problem(name, `whenFull: 'drop-oldest' takes two rows for each; a capacity of ${rowsMax / 2} is the most`)
+  }
   if (options.grid === undefined) return
   for (const axis of ['x', 'y'] as const) {
     const field = fields[options.grid[axis]] as AnyField | undefined
@@ -64,24 +72,37 @@ function checkFields(place: string, fields: Fields, shape: Shape, allowed: reado
     const where = `${place}.${name}`
     checkName(name, place, problem)
     if (field?.spec === undefined) problem(where, 'is no field type')
-    const { kind, audience, default: value } = field.spec
-    if (unsupported.has(kind)) problem(where, `${kind} is not supported by this version`)
+    const { kind, audience, item } = field.spec
     if (!allowed.includes(audience)) problem(where, `to('${audience}') has no meaning here`)
     if (kind === 'ref' && !(field.spec.table! in (shape.tables ?? {}))) problem(where, `refers to the table ${JSON.stringify(field.spec.table)}, which is not declared`)
-    checkDefault(where, field.spec, value, problem)
+    if (item !== undefined) checkItem(where, kind, item, problem)
+    checkDefault(where, field.spec, problem)
   }
 }
 
-function checkDefault(where: string, spec: AnyField['spec'], value: FieldTable['default'], problem: Problem): void {
-  const range = integerRanges[spec.kind]
-  const fits = range !== undefined ? Number.isInteger(value) && (value as number) >= range[0] && (value as number) <= range[1]
-    : spec.kind === 'f32' || spec.kind === 'f64' ? Number.isFinite(value)
-      : spec.kind === 'quantized' ? (value as number) >= spec.min! && (value as number) <= spec.min! + spec.steps! * spec.step!
-        : spec.kind === 'bool' ? typeof value === 'boolean'
-          : spec.kind === 'choice' ? spec.choices!.includes(value as string)
-            : spec.kind === 'text' ? typeof value === 'string' && new TextEncoder().encode(value).length <= spec.maxBytes!
-              : value === null
-  if (!fits) problem(where, `its default ${JSON.stringify(value)} is no value of it`)
+/** What a list or an optional holds. */
+function checkItem(where: string, outer: string, { kind, audience, item }: FieldSpec, problem: Problem): void {
+  // Nobody would know of the despawn of a row that a packed value names.
+  if (kind === 'ref') {
+    problem(where, outer === 'optional' ? 'a ref can be null by itself, without optional' : 'a ref cannot stand in a list; make it a table of rows with a ref')
+  }
+  if (outer === 'optional' && (kind === 'optional' || kind === 'json')) problem(where, `optional of ${kind}: null would have two meanings`)
+  if (audience !== 'everyone') problem(where, `to('${audience}') belongs behind the ${outer}, not inside it`)
+  if (item !== undefined) checkItem(where, kind, item, problem)
+}
+
+function checkDefault(where: string, spec: FieldSpec, problem: Problem): void {
+  const value = defaultOf(spec)
+  const isOutside = spec.kind === 'quantized' && ((value as number) < spec.min! || (value as number) > spec.min! + spec.steps! * spec.step!)
+  if (isOutside || !fits(spec, value)) problem(where, `its default ${shownDefault(spec)} is no value of it`)
+}
+
+function shownDefault({ default: value }: FieldSpec): string {
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return 'object'
+  }
 }
 
 function checkPlayer({ player, tables }: Shape, problem: Problem): void {

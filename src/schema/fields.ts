@@ -1,9 +1,7 @@
 /** The field types that authors declare, and what TypeScript infers from them. Pure data: a field is an immutable description. */
-import { rowsMax, quantizedStepsMax, textBytesMax } from '../base/limits.js'
-import type { Audience, FieldTable } from './field-tables.js'
-
-/** A field without its name, as a field table has it. */
-export type FieldSpec = Omit<FieldTable, 'name'>
+import { rowsMax, quantizedStepsMax, slotBytesMax, textBytesMax } from '../base/limits.js'
+import { isSlot, type Audience, type FieldSpec, type FieldTable } from './field-tables.js'
+import { plainOf } from './values.js'
 
 /** Everything but plain numbers is read and written through get and set. */
 export interface Column<T> { get(row: number): T; set(row: number, value: T): void }
@@ -27,7 +25,7 @@ type Num<A> = Field<number, A>
 function field<F>(spec: FieldSpec): F {
   const made = {
     spec: Object.freeze(spec),
-    default: (value: FieldTable['default']) => field<F>({ ...spec, default: value }),
+    default: (value: unknown) => field<F>({ ...spec, default: plainOf(spec, value) }),
     to: (audience: Audience) => field<F>({ ...spec, audience }),
   }
   return Object.freeze(made) as unknown as F
@@ -40,8 +38,8 @@ export const i8 = number<Int8Array>('i8', 1), u8 = number<Uint8Array>('u8', 1)
 export const i16 = number<Int16Array>('i16', 2), u16 = number<Uint16Array>('u16', 2)
 export const i32 = number<Int32Array>('i32', 4), u32 = number<Uint32Array>('u32', 4)
 export const f32 = number<Float32Array>('f32', 4), f64 = number<Float64Array>('f64', 8)
-export const i64: Field<bigint, BigInt64Array> = field({ kind: 'i64', audience: 'everyone', bytes: 8, liveBytes: 8, default: 0 })
-export const u64: Field<bigint, BigUint64Array> = field({ kind: 'u64', audience: 'everyone', bytes: 8, liveBytes: 8, default: 0 })
+export const i64: Field<bigint, BigInt64Array> = field({ kind: 'i64', audience: 'everyone', bytes: 8, liveBytes: 8, default: '0' })
+export const u64: Field<bigint, BigUint64Array> = field({ kind: 'u64', audience: 'everyone', bytes: 8, liveBytes: 8, default: '0' })
 export const bool: Field<boolean> = field({ kind: 'bool', audience: 'everyone', bytes: 1, liveBytes: 1, default: false })
 
 /**
@@ -57,11 +55,17 @@ export function quantized(min: number, max: number, step: number): Num<Float32Ar
   return field({ kind: 'quantized', audience: 'everyone', bytes, liveBytes: 4, default: min, min, step, steps })
 }
 
+/** A field kept in slots of `maxBytes` bytes behind their length. */
+function slot<F>(what: string, kind: FieldSpec['kind'], maxBytes: number, first: FieldSpec['default'], more: Pick<FieldSpec, 'max' | 'item'> = {}): F {
+  const bytes = 2 + maxBytes + (maxBytes & 1)
+  if (bytes > slotBytesMax) throw new RangeError(`${what}: takes up to ${bytes} bytes a row, and ${slotBytesMax} are the most; big ones are tables of their own`)
+  return field({ kind, audience: 'everyone', bytes, liveBytes: bytes, default: first, maxBytes, ...more })
+}
+
 /** UTF-8 of at most `maxBytes` bytes. Longer: throws for authors, refuses an input. */
 export function text(maxBytes: number): Field<string> {
   if (!(Number.isInteger(maxBytes) && maxBytes >= 1 && maxBytes <= textBytesMax)) throw new RangeError(`text(${maxBytes}): 1 to ${textBytesMax} bytes`)
-  const bytes = 2 + maxBytes + (maxBytes & 1)
-  return field({ kind: 'text', audience: 'everyone', bytes, liveBytes: bytes, default: '', maxBytes })
+  return slot(`text(${maxBytes})`, 'text', maxBytes, '')
 }
 
 /** One of 1 to 255 names; a byte on the wire. The first is the default. */
@@ -74,13 +78,25 @@ export function choice<const V extends readonly string[]>(...values: V): Field<V
 export const ref = <T extends string>(table: T): Field<Ref<T> | null> =>
   field({ kind: 'ref', audience: 'everyone', bytes: 8, liveBytes: 8, default: null, table })
 
-/** Kinds that have their numbers already; `defineSchema` refuses them by name. */
-export const json = <T>(maxBytes: number): Field<T> =>
-  field({ kind: 'json', audience: 'everyone', bytes: maxBytes, liveBytes: maxBytes, default: null })
-export const list = <T>(_item: Field<T, any>, max: number): Field<readonly T[]> =>
-  field({ kind: 'list', audience: 'everyone', bytes: max, liveBytes: max, default: null })
-export const optional = <T>(_field: Field<T, any>): Field<T | null> =>
-  field({ kind: 'optional', audience: 'everyone', bytes: 1, liveBytes: 1, default: null })
+/** Whatever JSON can say, in at most `maxBytes` bytes of it. The way out where nothing else fits: replaced as a whole, and null until it is set. */
+export function json<T>(maxBytes: number): Field<T> {
+  if (!(Number.isInteger(maxBytes) && maxBytes >= 4 && maxBytes <= slotBytesMax - 2)) throw new RangeError(`json(${maxBytes}): 4 to ${slotBytesMax - 2} bytes`)
+  return slot(`json(${maxBytes})`, 'json', maxBytes, null)
+}
+
+/** Bytes of a packed value at most. */
+const packedMax = (spec: FieldSpec): number =>
+  !isSlot(spec) ? spec.bytes : spec.kind === 'text' || spec.kind === 'json' ? 2 + spec.maxBytes! : spec.maxBytes!
+
+/** At most `max` items, replaced as a whole; what grows or changes often is a table of its own. */
+export function list<T>(item: Field<T, any>, max: number): Field<readonly T[]> {
+  if (!(Number.isInteger(max) && max >= 1 && max <= slotBytesMax)) throw new RangeError(`list(${item.spec.kind}, ${max}): 1 to ${slotBytesMax} items`)
+  return slot(`list(${item.spec.kind}, ${max})`, 'list', 2 + max * packedMax(item.spec), [], { max, item: item.spec })
+}
+
+/** A value or null, and null until it is set. */
+export const optional = <T>(inner: Field<T, any>): Field<T | null> =>
+  slot(`optional(${inner.spec.kind})`, 'optional', 1 + packedMax(inner.spec), null, { item: inner.spec })
 
 // A column's type is read back by inference alone, so any column fits here.
 export type AnyField = Field<any, any>
@@ -94,6 +110,7 @@ export interface TableOptions<F> {
   to?: Audience
   /** Rows may have ids: `spawn(values, { id })`, `get(id)`. */
   ids?: boolean
+  /** What a spawn into a full table does: throw `table-full` (default), or despawn the row that was spawned first. */
   whenFull?: 'throw' | 'drop-oldest'
   /** Lets `near` find rows by position, in cells of this size. */
   grid?: { x: keyof F; y: keyof F; cell: number }

@@ -15,7 +15,9 @@ function tableOf(name: string, { fields, options }: TableDef<Fields>): EntityTab
   // A field never goes further than its table.
   const narrowed = fieldsOf(fields).map((field) => field.audience === 'everyone' ? { ...field, audience } : field)
   const grid = options.grid === undefined ? {} : { grid: { x: String(options.grid.x), y: String(options.grid.y), cell: options.grid.cell } }
-  return { name, capacity: options.capacity, audience, ids: options.ids ?? false, ...grid, fields: narrowed }
+  const { capacity, whenFull = 'throw' } = options
+  const rows = whenFull === 'drop-oldest' ? { capacity: capacity * 2, keep: capacity } : { capacity }
+  return { name, ...rows, audience, ids: options.ids ?? false, ...grid, fields: narrowed }
 }
 
 /** All tables in declaration order: `$globals` (one row that always lives), the author's, then `engineTables`. */

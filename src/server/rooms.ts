@@ -6,6 +6,7 @@ import type { Backplane, StoredSnapshot } from '../backplane/backplane.js'
 import { KasagiError, type ErrorCode } from '../base/errors.js'
 import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
 import { atStoredSeq } from '../memory/room-layout.js'
+import { defaultOf } from '../schema/values.js'
 import { storeWide } from '../memory/views.js'
 import { packToBytes, unpackMatch } from '../wire/fields.js'
 import type { Client, Opening, RoomEntry } from './client.js'
@@ -56,7 +57,7 @@ export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, open
 
 /** A new room begins with what was asked for. */
 const listingOf = ({ listing }: CatalogEntry, match: Uint8Array): Record<string, unknown> =>
-  ({ ...Object.fromEntries(listing.map((field) => [field.name, field.default])), ...unpackMatch(listing, match) })
+  ({ ...Object.fromEntries(listing.map((field) => [field.name, defaultOf(field)])), ...unpackMatch(listing, match) })
 
 /** True if the room's listing has every value that is asked for. */
 export const isMatch = (room: RoomEntry, match: Readonly<Record<string, unknown>>): boolean =>

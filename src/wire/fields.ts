@@ -1,17 +1,19 @@
 /**
- * Packed fields: inputs, events and join data. One writer and one reader; in declaration order, little-endian, no padding. Any thread, browser.
+ * Packed fields: inputs, events and join data; and what stands in slots. One writer and one reader; in declaration order, little-endian, no
+ * padding. Any thread, browser.
  *
  *   numbers raw · quantized its step's number in 1, 2 or 4 bytes · bool and choice u8 · text u16 length, UTF-8 · ref u32 row, u16 generation, u16 present
+ *   json u16 length, UTF-8 · list u16 count, the items packed · optional u8 0, or u8 1 and the value packed
+ *
+ * A slot has a length of its own in front, so text and json stand in it without theirs, and an optional that is null as no bytes at all.
  */
 import { KasagiError } from '../base/errors.js'
-import type { FieldTable } from '../schema/field-tables.js'
+import { isSlot, type FieldSpec, type FieldTable } from '../schema/field-tables.js'
 import { dequantize, quantize } from '../schema/quantize.js'
+import { defaultOf, fits, frozen, isShallow, jsonOf, misfit } from '../schema/values.js'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-const integerRanges: Partial<Record<FieldTable['kind'], readonly [number, number]>> = {
-  i8: [-128, 127], u8: [0, 255], i16: [-32768, 32767], u16: [0, 65535], i32: [-(2 ** 31), 2 ** 31 - 1], u32: [0, 2 ** 32 - 1],
-}
 const low32 = 0x1_0000_0000
 
 /** Bytes that `fields` can take at most. */
@@ -46,55 +48,64 @@ export function unpackMatch(fields: readonly FieldTable[], bytes: Uint8Array): R
 
 /** Packs into `target` at `at`; returns the end. */
 export function packFields(fields: readonly FieldTable[], values: Readonly<Record<string, unknown>>, target: DataView, at: number): number {
-  for (const field of fields) at = packField(field, values[field.name] ?? field.default, target, at)
+  for (const field of fields) {
+    const given = values[field.name], value = given === undefined ? defaultOf(field) : given
+    if (!fits(field, value)) throw new KasagiError('bad-input', misfit(field, value))
+    at = pack(field, value, target, at)
+  }
   return at
 }
 
-const refuse = (field: FieldTable, value: unknown): never => {
-  throw new KasagiError('bad-input', `${field.name}: ${JSON.stringify(value) ?? String(value)} is no ${field.kind}`)
+/** Writes what stands in the field's slot behind the length, and returns the end. The value fits. */
+export function packSlot(field: FieldSpec, value: unknown, target: DataView, at: number): number {
+  if (field.kind === 'text' || field.kind === 'json') return putBytes(textOf(field, value), target, at)
+  return field.kind === 'optional' && value === null ? at : pack(field, value, target, at)
 }
 
-function packField(field: FieldTable, value: unknown, target: DataView, at: number): number {
+const textOf = (field: FieldSpec, value: unknown): Uint8Array => encoder.encode(field.kind === 'text' ? value as string : jsonOf(value))
+
+function putBytes(bytes: Uint8Array, target: DataView, at: number): number {
+  new Uint8Array(target.buffer, target.byteOffset + at, bytes.length).set(bytes)
+  return at + bytes.length
+}
+
+/** Packs a value that {@link fits}. */
+function pack(field: FieldSpec, value: unknown, target: DataView, at: number): number {
   switch (field.kind) {
-    case 'bool':
-      if (typeof value !== 'boolean') refuse(field, value)
-      target.setUint8(at, value === true ? 1 : 0)
-      return at + 1
-    case 'choice': {
-      const index = field.choices!.indexOf(value as string)
-      if (index < 0) refuse(field, value)
-      target.setUint8(at, index)
-      return at + 1
+    case 'bool': target.setUint8(at, value === true ? 1 : 0); return at + 1
+    case 'choice': target.setUint8(at, field.choices!.indexOf(value as string)); return at + 1
+    case 'text': case 'json': {
+      const bytes = textOf(field, value)
+      target.setUint16(at, bytes.length, true)
+      return putBytes(bytes, target, at + 2)
     }
-    case 'text': return packText(field, value, target, at)
-    case 'ref': return packRef(field, value, target, at)
-    default: return packNumber(field, value, target, at)
+    case 'list': return packList(field.item!, value as readonly unknown[], target, at)
+    case 'optional':
+      target.setUint8(at, value === null ? 0 : 1)
+      return value === null ? at + 1 : pack(field.item!, value, target, at + 1)
+    case 'ref': return packRef(value as number | null, target, at)
+    case 'u64': target.setBigUint64(at, value as bigint, true); return at + 8
+    case 'i64': target.setBigInt64(at, value as bigint, true); return at + 8
+    default: return packNumber(field, value as number, target, at)
   }
 }
 
-function packText(field: FieldTable, value: unknown, target: DataView, at: number): number {
-  if (typeof value !== 'string') refuse(field, value)
-  const bytes = encoder.encode(value as string)
-  if (bytes.length > field.maxBytes!) throw new KasagiError('bad-input', `${field.name}: ${bytes.length} bytes of text, at most ${field.maxBytes}`)
-  target.setUint16(at, bytes.length, true)
-  new Uint8Array(target.buffer, target.byteOffset + at + 2, bytes.length).set(bytes)
-  return at + 2 + bytes.length
+function packList(item: FieldSpec, values: readonly unknown[], target: DataView, at: number): number {
+  target.setUint16(at, values.length, true)
+  at += 2
+  for (const value of values) at = pack(item, value, target, at)
+  return at
 }
 
-function packRef(field: FieldTable, value: unknown, target: DataView, at: number): number {
-  if (value !== null && !(Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 48)) refuse(field, value)
-  const ref = (value ?? 0) as number
+function packRef(value: number | null, target: DataView, at: number): number {
+  const ref = value ?? 0
   target.setUint32(at, ref % low32, true)
   target.setUint16(at + 4, Math.floor(ref / low32), true)
   target.setUint16(at + 6, value === null ? 0 : 1, true)
   return at + 8
 }
 
-function packNumber(field: FieldTable, value: unknown, target: DataView, at: number): number {
-  const range = integerRanges[field.kind]
-  const fits = typeof value === 'number' && (range === undefined ? Number.isFinite(value) : Number.isInteger(value) && value >= range[0] && value <= range[1])
-  if (!fits) refuse(field, value)
-  const number = value as number
+function packNumber(field: FieldSpec, number: number, target: DataView, at: number): number {
   switch (field.kind) {
     case 'i8': target.setInt8(at, number); break
     case 'u8': target.setUint8(at, number); break
@@ -105,7 +116,6 @@ function packNumber(field: FieldTable, value: unknown, target: DataView, at: num
     case 'f32': target.setFloat32(at, number, true); break
     case 'f64': target.setFloat64(at, number, true); break
     case 'quantized': setUint(target, at, field.bytes, quantize(field, number)); break
-    default: refuse(field, value)
   }
   return at + field.bytes
 }
@@ -124,11 +134,23 @@ export function unpackFields(fields: readonly FieldTable[], source: DataView, at
   const reading: Reading = { source, at, end, ok: true }
   const values: Record<string, unknown> = {}
   for (const field of fields) {
-    values[field.name] = unpackField(field, reading)
+    values[field.name] = unpack(field, reading)
     if (!reading.ok) return undefined
   }
   return reading.at === end ? values : undefined
 }
+
+/** Reads the bytes of a slot, `length` of them at `at`; undefined if they are none. A slot that was never written is as empty as its kind can be. */
+export function unpackSlot(field: FieldSpec, source: DataView, at: number, length: number): unknown {
+  const reading: Reading = { source, at, end: at + length, ok: true }
+  if (field.kind === 'text') return textAt(reading, length)
+  if (length === 0) return field.kind === 'list' ? nothing : null
+  const value = field.kind === 'json' ? jsonAt(field, reading, length) : unpack(field, reading)
+  const isWritten = field.kind !== 'optional' || value !== null
+  return reading.ok && isWritten && reading.at === reading.end ? value : undefined
+}
+
+const nothing: readonly never[] = Object.freeze([])
 
 const fail = (reading: Reading): undefined => { reading.ok = false; return undefined }
 
@@ -140,8 +162,8 @@ function take(reading: Reading, bytes: number): number {
   return from
 }
 
-function unpackField(field: FieldTable, reading: Reading): unknown {
-  if (field.kind === 'text') return unpackText(field, reading)
+function unpack(field: FieldSpec, reading: Reading): unknown {
+  if (isSlot(field)) return unpackSized(field, reading)
   const from = take(reading, field.bytes)
   if (from < 0) return fail(reading)
   const { source } = reading
@@ -154,6 +176,8 @@ function unpackField(field: FieldTable, reading: Reading): unknown {
     case 'u32': return source.getUint32(from, true)
     case 'f32': return finite(source.getFloat32(from, true), reading)
     case 'f64': return finite(source.getFloat64(from, true), reading)
+    case 'u64': return source.getBigUint64(from, true)
+    case 'i64': return source.getBigInt64(from, true)
     case 'bool': return source.getUint8(from) <= 1 ? source.getUint8(from) === 1 : fail(reading)
     case 'choice': return field.choices![source.getUint8(from)] ?? fail(reading)
     case 'quantized': {
@@ -171,17 +195,47 @@ function unpackField(field: FieldTable, reading: Reading): unknown {
 
 const finite = (value: number, reading: Reading): number | undefined => Number.isFinite(value) ? value : fail(reading)
 
-function unpackText(field: FieldTable, reading: Reading): string | undefined {
+/** What says by itself how long it is. */
+function unpackSized(field: FieldSpec, reading: Reading): unknown {
   const { source } = reading
-  const lengthAt = take(reading, 2)
-  if (lengthAt < 0) return fail(reading)
-  const length = source.getUint16(lengthAt, true)
-  const from = length > field.maxBytes! ? -1 : take(reading, length)
+  const from = take(reading, field.kind === 'optional' ? 1 : 2)
+  if (from < 0) return fail(reading)
+  if (field.kind === 'optional') {
+    const present = source.getUint8(from)
+    return present === 1 ? unpack(field.item!, reading) : present === 0 ? null : fail(reading)
+  }
+  const size = source.getUint16(from, true)
+  if (field.kind === 'list') return unpackList(field, size, reading)
+  if (size > field.maxBytes!) return fail(reading)
+  return field.kind === 'text' ? textAt(reading, size) : jsonAt(field, reading, size)
+}
+
+function unpackList({ max, item }: FieldSpec, count: number, reading: Reading): readonly unknown[] | undefined {
+  if (count > max!) return fail(reading)
+  const items: unknown[] = []
+  while (reading.ok && items.length < count) items.push(unpack(item!, reading))
+  return reading.ok ? Object.freeze(items) : undefined
+}
+
+function textAt(reading: Reading, length: number): string | undefined {
+  const from = take(reading, length)
   if (from < 0) return fail(reading)
   // A decoder refuses shared memory, so the few bytes are copied.
-  const bytes = new Uint8Array(source.buffer, source.byteOffset + from, length).slice()
+  const bytes = new Uint8Array(reading.source.buffer, reading.source.byteOffset + from, length).slice()
   try {
     return decoder.decode(bytes)
+  } catch {
+    return fail(reading)
+  }
+}
+
+function jsonAt(field: FieldSpec, reading: Reading, length: number): unknown {
+  const text = textAt(reading, length)
+  if (text === undefined || !isShallow(text)) return fail(reading)
+  try {
+    const value = frozen(JSON.parse(text))
+    // 1e20 is written out when it is packed again: what is read must fit where it came from.
+    return fits(field, value) ? value : fail(reading)
   } catch {
     return fail(reading)
   }

@@ -10,7 +10,7 @@ import { Section } from '../../schema/generated/kasagi/wire/section.js'
 import type { ConnectOptions, Where } from '../../src/client/client-room.js'
 import { connectWith } from '../../src/client/connect.js'
 import type { OpenTransport, TransportHandlers } from '../../src/client/web-socket.js'
-import { bool, choice, defineSchema, f32, i8, quantized, ref, table, text, u16, u32, u8 } from '../../src/schema/index.js'
+import { bool, choice, defineSchema, f32, i8, list, quantized, ref, table, text, u16, u32, u64, u8 } from '../../src/schema/index.js'
 import { fullTablesOf, publicTablesOf, schemaHash } from '../../src/schema/tables-of.js'
 import { readClientMessage, type ClientMessage } from '../../src/wire/client-messages.js'
 import { writeWelcome, type WelcomeMessage } from '../../src/wire/server-messages.js'
@@ -21,7 +21,7 @@ export const schema = defineSchema('fake', {
   tables: {
     things: table({
       x: quantized(-100, 100, 0.5), hp: u16, name: text(16), kind: choice('one', 'two'), on: bool, next: ref('things'),
-      purse: u32.to('owner'),
+      purse: u32.to('owner'), tags: list(u8, 4), big: u64, kept: list(u8, 4).to('owner'),
     }, { capacity: 256, ids: true }),
     cards: table({ suit: u8 }, { capacity: 64, to: 'owner' }),
   },
@@ -30,7 +30,7 @@ export const schema = defineSchema('fake', {
 export const tables = publicTablesOf(fullTablesOf(schema, []))
 
 export const globals = 0, things = 1, cards = 2
-export const field = { x: 0, hp: 1, name: 2, kind: 3, on: 4, next: 5, purse: 6, id: 65534, generation: 65535 } as const
+export const field = { x: 0, hp: 1, name: 2, kind: 3, on: 4, next: 5, purse: 6, tags: 7, big: 8, kept: 9, id: 65534, generation: 65535 } as const
 export const changed = 0, spawned = 1, despawned = 2
 export const range = 0, bitmap = 1, gaps = 2
 export const epoch = 2 ** 41 + 7
@@ -63,6 +63,11 @@ export function texts(...values: readonly string[]): Uint8Array {
   const encoded = values.map((value) => new TextEncoder().encode(value))
   const lengths = Uint16Array.from(encoded, ({ length }) => length)
   return Uint8Array.from([...bytesOf(lengths), ...encoded.flatMap((bytes) => [...bytes])])
+}
+
+/** Packed values of slots as a column has them. */
+export function slots(...values: readonly (readonly number[])[]): Uint8Array {
+  return Uint8Array.from([...bytesOf(Uint16Array.from(values, ({ length }) => length)), ...values.flat()])
 }
 
 /** The rows of a set in one of the three forms. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { applySection, openSection } from '../../src/client/apply.js'
 import { createReplica, type Replica } from '../../src/client/table.js'
 import { createCallbacks, createClientTable, type ClientTable } from '../../src/client/tables.js'
-import { changed, despawned, field, schema, section, tables, thing, things, type SetSpec } from './fake-room.js'
+import { changed, despawned, field, schema, section, slots, tables, thing, things, type SetSpec } from './fake-room.js'
 
 type Things = ClientTable<typeof schema.tables.things.fields>
 
@@ -56,6 +56,29 @@ describe('table', () => {
     expect([view.next.get(2), view.row(ref)]).toEqual([null, undefined])
   })
 
+  it('table: a list is decoded once, frozen, and anew when other bytes have come', () => {
+    const { view, apply } = createThings()
+    const setTags = (...bytes: number[]): SetSpec => ({ table: things, what: changed, rows: [1], columns: [[field.tags, slots(bytes)]] })
+    apply(thing(1), setTags(2, 0, 7, 8))
+    const first = view.tags.get(1)
+    expect([first, view.at(1).tags === first, Object.isFrozen(first)]).toEqual([[7, 8], true, true])
+    apply(setTags(1, 0, 9))
+    expect([view.tags.get(1), first]).toEqual([[9], [7, 8]])
+    apply(setTags(5, 0, 1, 2, 3, 4, 5))
+    expect(() => view.tags.get(1)).toThrow('tags of row 1 is no list')
+  })
+
+  it('table: a bigint column is an array of 64 bits, and a list that never came is empty', () => {
+    const { view, apply } = createThings()
+    apply(thing(1), { table: things, what: changed, rows: [1], columns: [[field.big, BigUint64Array.of(2n ** 64n - 1n)]] })
+    expect([view.big[1], view.at(1).big, view.big[2], view.at(1).tags, view.kept.get(1)]).toEqual([2n ** 64n - 1n, 2n ** 64n - 1n, 0n, [], []])
+    apply({ table: things, what: changed, rows: [1], columns: [[field.kept, slots([1, 0, 9])]] })
+    expect(view.kept.get(1)).toEqual([9])
+    apply({ table: things, what: despawned, rows: [1] })
+    apply(thing(1))
+    expect(view.kept.get(1)).toEqual([])
+  })
+
   it('table: a smoothed value follows its wire values, decoded, and holds at the newest', () => {
     const { view, clock, apply } = createThings()
     apply(thing(1, { x: 240 }))
@@ -78,6 +101,6 @@ describe('table', () => {
   it('table: what is no number cannot be smoothed', () => {
     const { view, apply } = createThings()
     apply(thing(1))
-    for (const name of ['name', 'kind', 'on', 'next'] as const) expect(() => view.smooth(1, name)).toThrow(`things: ${name} is no number`)
+    for (const name of ['name', 'kind', 'on', 'next', 'tags', 'big'] as const) expect(() => view.smooth(1, name)).toThrow(`things: ${name} is no number`)
   })
 })

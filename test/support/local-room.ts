@@ -34,6 +34,7 @@ export interface LocalClient {
   isCut: boolean
   readonly events: { name: string; data: Record<string, unknown> }[]
   mismatches: number
+  lastInput: number
 }
 
 export interface LocalRoom {
@@ -50,12 +51,14 @@ export interface LocalRoom {
   readonly skipped: () => number
   join(data?: Record<string, unknown>): LocalClient
   leave(client: LocalClient): void
+  /** The client's next input: as data, or as bytes that may be hostile. */
+  input(client: LocalClient, name: string, data: Record<string, unknown> | Uint8Array): void
   resync(client: LocalClient): void
   /** One turn, one flush; everything published is delivered. */
   turn(): void
 }
 
-export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2): LocalRoom {
+export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2, options: Record<string, unknown> = {}): LocalRoom {
   const arena = createArena(arenaBytes, 0)
   const input = createRingWriter(arena, atInputRing, inputRingBytes), inbox = createRingReader(arena, atInputRing, inputRingBytes)
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
@@ -68,7 +71,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   const type = createRoomType(module, 0)
   const actor = openRoom({
     arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, refuse: (_, __, code) => { refused.push(code) },
-  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, stays: false, match: new Uint8Array(0), options: new Uint8Array(0) })
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
   let nowMs = 0, lastConnection = 0
@@ -94,6 +97,11 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
       return client
     },
     leave: (client) => { send(input, toWorker.leave, [1, client.connection, 0]); clients.splice(clients.indexOf(client), 1) },
+    input: (client, name, data) => {
+      const index = type.full.inputs.findIndex((entry) => entry.name === name)
+      const bytes = data instanceof Uint8Array ? data : packToBytes(type.full.inputs[index].fields, data)
+      send(input, toWorker.input, [1, client.slot, client.connection, ++client.lastInput, 0, index], bytes)
+    },
     resync: (client) => {
       const { epoch, seq } = client.replication.position
       client.asksResync = false
@@ -119,7 +127,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
 
 function createLocalClient(type: RoomType, connection: number): LocalClient {
   const client: LocalClient = {
-    connection, slot: -1, received: [], asksResync: false, isCut: true, events: [], mismatches: 0,
+    connection, slot: -1, received: [], asksResync: false, isCut: true, events: [], mismatches: 0, lastInput: 0,
     replication: createReplication(type.tables, type.definition.flushHz, true, {
       flushed: () => { for (const replica of client.replication.replicas) { replica.spawned.clear(); replica.despawned.clear(); replica.changed.clear() } },
       event: (name, data) => { client.events.push({ name, data }) },

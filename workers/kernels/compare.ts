@@ -79,7 +79,7 @@ export function compare64(live: usize, committed: usize, mask: usize, out: usize
   return <u32>count
 }
 
-/** Text slots (u16 length, bytes) of the rows in `mask` only. */
+/** Slots (u16 length, bytes) of the rows in `mask` only. */
 export function compareSlots(live: usize, committed: usize, mask: usize, out: usize, words: u32, slotBytes: u32): u32 {
   let count: u64 = 0
   for (let word: u32 = 0; word < words; word++, mask += 8, out += 8) {

@@ -96,7 +96,7 @@ export function hashColumn(committed: usize, alive: usize, words: u32, width: u3
   return finish()
 }
 
-/** Row, length and bytes of each living row's text; the last lane is filled with zeros. */
+/** Row, length and bytes of each living row's slot; the last lane is filled with zeros. */
 export function hashSlots(committed: usize, alive: usize, words: u32, slotBytes: u32): u32 {
   begin()
   for (let word: u32 = 0; word < words; word++) {
