@@ -17,10 +17,10 @@ import { askAgain, deliverRecord, deliverSnapshot, dismiss, resumeClient, type O
 import { createPool, type Pool } from './server/pool.js'
 import { createRooms, detachClient, forgetRoom, leaveRoom, openElsewhere, type Rooms } from './server/rooms.js'
 import { findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
-import type { HttpAnswer, HttpRequest, SocketHandlers, SocketServer } from './server/sockets.js'
+import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
 import { originRule } from './server/origins.js'
 import { createHttp } from './server/http.js'
-import { listenSockets } from './server/uws.js'
+import { listenSockets } from './server/listen.js'
 import { createWorkerLink, drainLink, tellSurely, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
 
 export interface EngineOptions {
@@ -247,7 +247,10 @@ function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promi
   const http = createHttp({
     ready: () => catalogs.done, metrics: () => { refreshMetrics(parts); return metrics.text() }, other: (request) => options.http?.(request),
   })
-  return listenSockets({ host: config.host, port: config.port, messageBytesMax: config.messageBytes, originAllowed: originRule(config.origins), onOriginRefused: () => metrics.originRefused.inc(), http }, handlers)
+  const { host, port, messageBytes: messageBytesMax, tlsCert, tlsKey } = config
+  const tls = tlsCert === undefined || tlsKey === undefined ? undefined : { certFile: tlsCert, keyFile: tlsKey }
+  const asked: SocketOptions = { host, port, messageBytesMax, tls, originAllowed: originRule(config.origins), onOriginRefused: () => metrics.originRefused.inc(), http }
+  return listenSockets(asked, handlers, config.sockets, options.log)
 }
 
 /** Gauges are read when asked for, so that nothing counts them in the hot path. */
