@@ -43,7 +43,7 @@ async function serve(config: Config, folders: readonly string[]): Promise<void> 
   try {
     const projects = await loadProjects(folders, outFolder)
     const engine = await startEngine({ config, log, roomBundles: projects.map(({ roomBundle }) => roomBundle), http: serveProjects(projects) })
-    process.stdout.write(banner(engine, projects))
+    process.stdout.write(banner(engine, projects, config.tlsCert === undefined ? 'http' : 'https'))
     stopOnSignals(engine, outFolder)
   } catch (error) {
     rmSync(outFolder, { recursive: true, force: true })
@@ -54,11 +54,11 @@ async function serve(config: Config, folders: readonly string[]): Promise<void> 
   }
 }
 
-function banner(engine: Engine, projects: readonly Project[]): string {
+function banner(engine: Engine, projects: readonly Project[], scheme: 'http' | 'https'): string {
   const node = process.versions.node.split('.').slice(0, 2).join('.')
   const wide = Math.max(...projects.map(({ name }) => name.length))
   const lines = projects.map(({ name, title, mounts }) => {
-    const url = `http://localhost:${engine.port}${mounts[0]}`
+    const url = `${scheme}://localhost:${engine.port}${mounts[0]}`
     return `  ${name.padEnd(wide)}  ${url.padEnd(32)} ${title}`.trimEnd().slice(0, 80)
   })
   const workers = `${engine.workers} worker${engine.workers === 1 ? '' : 's'}`

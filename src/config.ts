@@ -9,6 +9,10 @@ import {
 export interface Config {
   readonly port: number
   readonly host: string
+  readonly sockets: 'auto' | 'uws' | 'ws'
+  /** PEM files; both or neither. */
+  readonly tlsCert: string | undefined
+  readonly tlsKey: string | undefined
   readonly workers: number
   readonly arenaBytes: number
   readonly origins: readonly string[]
@@ -63,11 +67,16 @@ const bytes = (low: number, high: number) => (text: string): number | undefined 
 
 const levels = ['error', 'warn', 'info', 'debug', 'silent']
 const one = (names: readonly string[]) => (text: string): string | undefined => names.includes(text) ? text : undefined
+const libraries = ['auto', 'uws', 'ws']
+const path = (text: string): string | undefined => text || undefined
 const arenaBytesMin = 16 * 1024 ** 2
 
 export const settings: readonly Setting[] = [
   { key: 'port', flag: 'port', env: ['KASAGI_PORT', 'PORT'], value: 'N', help: 'port to listen on', fallback: () => 9001, parse: integer(0, 65535), allowed: '0 to 65535' },
   { key: 'host', flag: 'host', env: ['KASAGI_HOST'], value: 'ADDRESS', help: 'address to listen on', fallback: () => '0.0.0.0', parse: (text) => text || undefined, allowed: 'an address' },
+  { key: 'sockets', flag: 'sockets', env: ['KASAGI_SOCKETS'], value: 'LIBRARY', help: 'uws is fast, ws runs on every Node; auto: uws or ws', fallback: () => 'auto', parse: one(libraries), allowed: libraries.join(', ') },
+  { key: 'tlsCert', flag: 'tls-cert', env: ['KASAGI_TLS_CERT'], value: 'FILE', help: 'certificate (PEM); serves https and wss', fallback: () => undefined, parse: path, allowed: 'a file' },
+  { key: 'tlsKey', flag: 'tls-key', env: ['KASAGI_TLS_KEY'], value: 'FILE', help: 'the certificate\'s key (PEM)', fallback: () => undefined, parse: path, allowed: 'a file' },
   { key: 'workers', flag: 'workers', env: ['KASAGI_WORKERS'], value: 'N', help: 'threads that run rooms; one fewer than cores', fallback: () => Math.max(1, availableParallelism() - 1), parse: integer(1, 256), allowed: '1 to 256' },
   { key: 'arenaBytes', flag: 'arena-bytes', env: ['KASAGI_ARENA_BYTES'], value: 'N', help: 'address space per worker, with K, M or G', fallback: () => arenaBytesDefault, parse: bytes(arenaBytesMin, arenaBytesMax), allowed: '16M to just below 2G' },
   { key: 'origins', flag: 'origin', env: ['KASAGI_ORIGIN'], value: 'ORIGIN', help: 'page that may connect; again for more; * for all', fallback: () => [], parse: (text) => text.split(',').map((part) => part.trim()).filter(Boolean), allowed: 'https://example.org' },
@@ -106,7 +115,9 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
     const name = setting.env.find((entry) => env[entry] !== undefined && env[entry] !== '')
     if (!given.has(setting.key)) given.set(setting.key, name === undefined ? setting.fallback() : read(setting, env[name], name))
   }
-  return { config: Object.fromEntries(given) as unknown as Config, rest }
+  const config = Object.fromEntries(given) as unknown as Config
+  if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) throw new KasagiError('bad-option', `--tls-cert and --tls-key go together; --tls-${config.tlsCert === undefined ? 'cert' : 'key'} is missing`)
+  return { config, rest }
 }
 
 function splitFlag(argument: string): [string, string | undefined] {

@@ -22,11 +22,11 @@ import { askOpen, createRooms, detachClient, forgetRoom, listRooms, openElsewher
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
 import { closeConnection, findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
-import type { HttpAnswer, HttpRequest, SocketHandlers, SocketServer } from './server/sockets.js'
+import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
 import { originRule } from './server/origins.js'
 import { unpackFields, unpackMatch } from './wire/fields.js'
 import { createHttp } from './server/http.js'
-import { listenSockets } from './server/uws.js'
+import { listenSockets } from './server/listen.js'
 import { createTokens } from './server/tokens.js'
 import { createWorkerLink, drainLink, tellSurely, wakeWorker, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
 
@@ -318,7 +318,10 @@ function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promi
     ready: () => catalogs.done, metrics: () => { refreshMetrics(parts); return metrics.text() }, other: (request) => options.http?.(request), originAllowed,
     rooms: (type, match, token) => listFor(parts, type, match, token),
   })
-  return listenSockets({ host: config.host, port: config.port, messageBytesMax: config.messageBytes, originAllowed, onOriginRefused: () => metrics.originRefused.inc(), http }, handlers)
+  const { host, port, messageBytes: messageBytesMax, tlsCert, tlsKey } = config
+  const tls = tlsCert === undefined || tlsKey === undefined ? undefined : { certFile: tlsCert, keyFile: tlsKey }
+  const asked: SocketOptions = { host, port, messageBytesMax, tls, originAllowed, onOriginRefused: () => metrics.originRefused.inc(), http }
+  return listenSockets(asked, handlers, config.sockets, options.log)
 }
 
 async function listFor({ sessions, rooms, types }: Parts, name: string, match: Uint8Array, token: string | undefined): Promise<string | undefined> {

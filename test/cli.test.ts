@@ -4,7 +4,9 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { canMakeCertificates, makeCertificate } from './support/certificate.js'
 import { until } from './support/engine.js'
+import { ask } from './support/http.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'kasagi-cli-'))
 const started: ReturnType<typeof spawn>[] = []
@@ -62,6 +64,20 @@ describe('cli', () => {
     const port = await new Promise<number>((resolve) => { holder.listen(0, '0.0.0.0', () => resolve((holder.address() as { port: number }).port)) })
     await expectOneLine(kasagi('serve', '--port', String(port), 'examples/counter'), `PORT=${port + 1}`)
     holder.close()
+  })
+
+  it.skipIf(!canMakeCertificates)('cli: with a certificate the banner says https, and which library serves; without a readable one it is one line', async () => {
+    const { certFile, keyFile } = makeCertificate(folder)
+    const run = kasagi('serve', '--port', '0', '--sockets', 'ws', '--tls-cert', certFile, '--tls-key', keyFile, 'examples/counter')
+    await until(() => run.out.includes('Ctrl+C'), 'the banner is printed')
+    const [, port] = /https:\/\/localhost:(\d+)\//.exec(run.out)!
+    expect(run.out).toContain(' · ws · ')
+    expect((await ask({ port: Number(port), isTls: true, path: '/healthz' })).status).toBe(200)
+    run.child.kill('SIGTERM')
+    expect(await run.exit).toBe(0)
+    await expectOneLine(kasagi('serve', '--port', '0', '--tls-cert', certFile, 'examples/counter'), '--tls-key is missing')
+    await expectOneLine(kasagi('serve', '--port', '0', '--tls-cert', certFile, '--tls-key', join(folder, 'absent'), 'examples/counter'), 'absent cannot be read')
+    await expectOneLine(kasagi('serve', '--port', '0', '--tls-cert', certFile, '--tls-key', certFile, 'examples/counter'), 'are no certificate with its key')
   })
 
   it('cli: serves, prints where, and ends with exit code 0 on SIGTERM', async () => {

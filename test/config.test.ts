@@ -17,6 +17,16 @@ describe('config', () => {
     expect(() => parseConfig([], { KASAGI_WORKERS: 'many' })).toThrow('KASAGI_WORKERS: "many"; allowed: 1 to 256')
   })
 
+  it('config: sockets are auto, uws or ws; a certificate comes with its key', () => {
+    expect(parseConfig([], {}).config).toMatchObject({ sockets: 'auto', tlsCert: undefined, tlsKey: undefined })
+    expect(parseConfig(['--sockets', 'ws'], { KASAGI_SOCKETS: 'uws' }).config.sockets).toBe('ws')
+    expect(() => parseConfig([], { KASAGI_SOCKETS: 'socket.io' })).toThrow('KASAGI_SOCKETS: "socket.io"; allowed: auto, uws, ws')
+    expect(parseConfig(['--tls-cert', 'a.pem'], { KASAGI_TLS_KEY: 'b.pem' }).config).toMatchObject({ tlsCert: 'a.pem', tlsKey: 'b.pem' })
+    expect(() => parseConfig(['--tls-cert', 'a.pem'], {})).toThrow('--tls-cert and --tls-key go together; --tls-key is missing')
+    expect(() => parseConfig([], { KASAGI_TLS_KEY: 'b.pem' })).toThrow('--tls-cert and --tls-key go together; --tls-cert is missing')
+    expect(() => parseConfig(['--tls-key='], {})).toThrow('--tls-key: ""; allowed: a file')
+  })
+
   it('config: the help fits 80 columns', () => {
     for (const line of optionsHelp().split('\n')) expect(line.length).toBeLessThanOrEqual(80)
   })

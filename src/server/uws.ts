@@ -1,7 +1,11 @@
 /** The only door to uWebSockets.js: its sockets and HTTP behind the interface of sockets.ts. Main thread. */
+import { STATUS_CODES } from 'node:http'
 import type { HttpRequest as UwsRequest, HttpResponse as UwsResponse, TemplatedApp, WebSocket } from 'uWebSockets.js'
-import { errorList, KasagiError } from '../base/errors.js'
-import type { HttpAnswer, Socket, SocketHandlers, SocketOptions, SocketServer } from './sockets.js'
+import { KasagiError } from '../base/errors.js'
+import {
+  answerHeaders, answerHttp, closeReason, idleTimeoutSeconds, nextSocketId, originRefusal, payloadBytesMax, portBusy,
+  type HttpAnswer, type Socket, type SocketHandlers, type SocketOptions, type SocketServer,
+} from './sockets.js'
 
 type Uws = typeof import('uWebSockets.js')
 
@@ -11,20 +15,16 @@ const noCompression = 0 // DISABLED
 type ListenOnHost = (this: TemplatedApp, host: string, port: number, options: number, done: (listening: unknown) => void) => void
 interface Held { socket: Socket }
 
-/** What a message may exceed the limit by and still get a close code rather than a cut. */
-const oversizeFactor = 4
-const idleTimeoutSeconds = 60
-
 /** Listens. Rejects with KasagiError `port-busy`, or `no-socket-library` where no binary fits this Node. */
 export async function listenSockets(options: SocketOptions, handlers: SocketHandlers): Promise<SocketServer> {
   const uws = await loadLibrary()
-  const app = uws.App()
+  const app = options.tls === undefined ? uws.App() : uws.SSLApp({ cert_file_name: options.tls.certFile, key_file_name: options.tls.keyFile })
   serveSockets(app, options, handlers)
   app.any('/*', (response, request) => serveHttp(options, response, request))
   const listening = await new Promise<unknown>((resolve) => {
     ;(app.listen as unknown as ListenOnHost).call(app, options.host, options.port, exclusive, resolve)
   })
-  if (listening === false) throw new KasagiError('port-busy', `port ${options.port} is taken by another program`)
+  if (listening === false) throw portBusy(options.port)
   const token = listening as Parameters<Uws['us_listen_socket_close']>[0]
   let closed = false
   const stopListening = (): void => { if (!closed) uws.us_listen_socket_close(token); closed = true }
@@ -38,34 +38,34 @@ async function loadLibrary(): Promise<Uws> {
   try {
     return await import('uWebSockets.js')
   } catch (error) {
-    throw new KasagiError('no-socket-library', `uWebSockets.js has no binary for Node ${process.versions.node} here; use Node 20 or 22 on glibc Linux, macOS or Windows (${error instanceof Error ? error.message.split('\n')[0] : ''})`)
+    const reason = error instanceof Error ? error.message.split('\n')[0] : ''
+    const { platform, arch, versions } = process
+    throw new KasagiError('no-socket-library', `uWebSockets.js has no binary for Node ${versions.node} on ${platform} ${arch} (${reason}); Node 20 or 22 on glibc Linux has one`)
   }
 }
 
-let lastId = 0
 const decoder = new TextDecoder()
 
 function createSocket(ws: WebSocket<Held>): Socket & { isOpen: boolean } {
   const address = decoder.decode(ws.getRemoteAddressAsText())
-  lastId = lastId % 0xffff_ffff + 1
   return {
-    id: lastId, address, data: undefined, isOpen: true,
+    id: nextSocketId(), address, data: undefined, isOpen: true,
     send(bytes) { return this.isOpen && ws.send(bytes as Uint8Array<ArrayBuffer>, true) !== 2 },
     cork(write) { if (this.isOpen) ws.cork(write) },
     buffered() { return this.isOpen ? ws.getBufferedAmount() : 0 },
-    end(code, reason) { if (this.isOpen) ws.end(code, reason) },
+    end(code, reason) { if (this.isOpen) ws.end(code, closeReason(reason)) },
   }
 }
 
 function serveSockets(app: TemplatedApp, options: SocketOptions, handlers: SocketHandlers): void {
   app.ws<Held>('/*', {
     compression: noCompression, maxBackpressure: 0, idleTimeout: idleTimeoutSeconds, sendPingsAutomatically: true,
-    maxPayloadLength: options.messageBytesMax * oversizeFactor + 1024,
+    maxPayloadLength: payloadBytesMax(options),
     upgrade: (response, request, context) => {
       const origin = request.getHeader('origin')
       if (!options.originAllowed(origin, request.getHeader('host'))) {
         options.onOriginRefused(origin)
-        response.writeStatus('403 Forbidden').end(`origin-refused: ${errorList['origin-refused'].text}`)
+        response.writeStatus('403 Forbidden').end(originRefusal)
         return
       }
       response.upgrade<Held>(
@@ -92,8 +92,6 @@ function serveSockets(app: TemplatedApp, options: SocketOptions, handlers: Socke
   })
 }
 
-const statusText: Record<number, string> = { 200: 'OK', 302: 'Found', 403: 'Forbidden', 404: 'Not Found', 405: 'Method Not Allowed', 500: 'Internal Server Error', 503: 'Service Unavailable' }
-
 function serveHttp(options: SocketOptions, response: UwsResponse, request: UwsRequest): void {
   // The request is gone once this returns: headers that an answer may want are read now.
   const headers: Record<string, string> = {}
@@ -102,14 +100,12 @@ function serveHttp(options: SocketOptions, response: UwsResponse, request: UwsRe
   let aborted = false
   response.onAborted(() => { aborted = true })
   const answer = (given: HttpAnswer): void => { if (!aborted) response.cork(() => writeAnswer(response, given, asked.method === 'HEAD')) }
-  const failed: HttpAnswer = { status: 500, type: 'text/plain', body: 'the server could not answer\n' }
-  Promise.resolve().then(() => options.http(asked)).then(answer, () => answer(failed))
+  void answerHttp(options, asked).then(answer)
 }
 
 function writeAnswer(response: UwsResponse, { status, type, body, headers }: HttpAnswer, isHead: boolean): void {
-  response.writeStatus(`${status} ${statusText[status] ?? ''}`)
-  response.writeHeader('Content-Type', type).writeHeader('X-Content-Type-Options', 'nosniff').writeHeader('Cache-Control', 'no-cache')
-  for (const [name, value] of Object.entries(headers ?? {})) response.writeHeader(name, value)
+  response.writeStatus(`${status} ${STATUS_CODES[status] ?? ''}`)
+  for (const [name, value] of Object.entries({ 'Content-Type': type, ...answerHeaders, ...headers })) response.writeHeader(name, value)
   if (isHead) response.endWithoutBody(typeof body === 'string' ? Buffer.byteLength(body) : body.length)
   else response.end(body as string | Uint8Array<ArrayBuffer>)
 }
