@@ -191,6 +191,8 @@ export function socketsSuite(name: string, listen: Listen, tls?: TlsFiles): void
       raw.stream.pause()
       const total = 400
       for (let n = 0; n < total; n++) socket.send(chunk)
+      // The pong comes behind it all, and must not keep drain from being told.
+      raw.frame(9, new Uint8Array([7]))
       expect(socket.buffered()).toBeGreaterThan(1024 ** 2)
       await new Promise((resolve) => { setTimeout(resolve, 50) })
       const before = socket.buffered(), drains: number[] = []
@@ -200,7 +202,7 @@ export function socketsSuite(name: string, listen: Listen, tls?: TlsFiles): void
       await until(() => socket.buffered() === 0, 'nothing waits')
       await until(() => drains.length > 0 && drains.at(-1) === 0, 'drain was told when nothing waited')
       expect(drains.every((left) => left < before)).toBe(true)
-      await until(() => raw.receivedBytes() === total * (chunk.length + 10), 'all came')
+      await until(() => raw.receivedBytes() === total * (chunk.length + 10) + 3, 'all came')
     })
 
     it(`${name}: whoever stops at a limit and goes on at drain gets everything through, also in a cork`, async () => {
