@@ -8,6 +8,7 @@ import type { RoomLayout } from '../src/memory/room-layout.js'
 import type { Room } from '../src/room/types.js'
 import type { AuthorTable } from './author-table.js'
 import type { TablePlan } from './plan.js'
+import type { Fault } from './faults.js'
 import type { Poison } from './poison.js'
 import type { RoomType } from './room-type.js'
 import type { SessionBook } from './session-book.js'
@@ -33,6 +34,7 @@ export interface ActiveRoom {
   readonly tables: readonly AuthorTable[]
   readonly book: SessionBook
   readonly poison: Poison
+  readonly fault: Fault
   /** What handlers get. */
   author: Room<never, never, never, unknown>
   readonly epoch: number

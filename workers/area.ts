@@ -27,9 +27,13 @@ export const openArea = (room: ActiveRoom, section: SectionWriter): Area => {
 }
 
 /** Hands the area over by `post`; takes it back if that found the ring full. */
-export function handOver({ room: { arena, layout } }: Area, post: () => boolean): boolean {
+export function handOver(area: Area, post: () => boolean): boolean {
+  const { arena, layout } = area.room
   storeWord(arena, layout.base + atSnapshotBusy, 1)
-  if (post()) return true
+  if (post()) {
+    area.room.fault('area:posted')
+    return true
+  }
   storeWord(arena, layout.base + atSnapshotBusy, 0)
   return false
 }

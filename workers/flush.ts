@@ -15,6 +15,7 @@ import { recount } from '../src/memory/rows.js'
 import { canClaim, type RingWriter } from '../src/memory/ring.js'
 import type { ActiveRoom } from './active-room.js'
 import { applyRecord } from './apply.js'
+import type { Fault } from './faults.js'
 import { encodeRecord, type Encoder } from './encode.js'
 import { committedSeq, enterRecord, reserveRecord, storeCommitted, storePending } from './history.js'
 import { plannedBytesMax, planTable, settleTable, type TablePlan } from './plan.js'
@@ -24,7 +25,7 @@ export interface Flusher {
   readonly encoder: Encoder
   readonly output: RingWriter
   readonly generation: number
-  fault(name: string): void
+  readonly fault: Fault
   onSkipped(room: ActiveRoom): void
 }
 

@@ -25,7 +25,9 @@ export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, 
   const name = detail === '' ? handler : `${handler}.${detail}`
   mark(room.arena, room.key, handlers.indexOf(handler), journalNumber)
   try {
+    room.fault('handler:before')
     const value = run()
+    room.fault('handler:after')
     if (value instanceof Promise) {
       value.catch((error: unknown) => report(room, name, error))
       throw new TypeError(`${name} returned a promise; handlers are synchronous, tasks and prepare are not`)

@@ -10,6 +10,7 @@ import { inputWords, joinWords, resumeWords, toWorker } from '../src/memory/cros
 import { appendEntry } from '../src/memory/journal.js'
 import { read, release, type RingReader } from '../src/memory/ring.js'
 import { unpackFields } from '../src/wire/fields.js'
+import type { Fault } from './faults.js'
 import type { ActiveRoom } from './active-room.js'
 
 export interface InboxHandlers {
@@ -17,6 +18,7 @@ export interface InboxHandlers {
   open(at: number, bytes: number): void
   release(roomKey: number): void
   stop(): void
+  readonly fault: Fault
   /** A join for a room that is not here, or whose data do not fit. */
   refuse(roomKey: number, connection: number, code: string): void
   nack(roomKey: number, slot: number, connection: number, number: number, code: string): void
@@ -24,7 +26,10 @@ export interface InboxHandlers {
 
 /** Empties the ring, up to a leave, resume or ready that finds its room's journal full: that room has to take a turn first. */
 export function drainInbox(ring: RingReader, handlers: InboxHandlers): void {
-  for (let at = read(ring); at !== 0 && moveRecord(ring, at, handlers); at = read(ring)) release(ring)
+  for (let at = read(ring); at !== 0 && moveRecord(ring, at, handlers); at = read(ring)) {
+    handlers.fault('inbox:moved')
+    release(ring)
+  }
 }
 
 /** False if the record has to stay where it is. */

@@ -158,7 +158,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     onEnd: (slot) => { actor.room.ending.add(slot) },
   })
   const room: ActiveRoom = {
-    arena, type, block, layout, tables, book, poison: readPoison(arena, base),
+    arena, type, block, layout, tables, book, poison: readPoison(arena, base), fault: context.flusher.fault,
     key: arena.u32[(base + atRoomKey) >>> 2],
     id: Buffer.from(arena.u8.slice(base + atRoomId + 4, base + atRoomId + 4 + idBytes)).toString(),
     journal: openJournal(arena, layout),

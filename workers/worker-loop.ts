@@ -81,7 +81,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(re
 
 function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
   return {
-    stop,
+    stop, fault: worker.flusher.fault,
     roomOf: (key) => worker.actors.get(key)?.room,
     open: (at, bytes) => open(worker, at, bytes),
     release: (key) => {

@@ -7,6 +7,7 @@
  *       32  markRoom     markHandler  markNumberLow  markNumberHigh  what author code is running, 0 outside it
  *       48  turns        faultFired   openDeathRoom openDeaths       turns of the worker's loop: it lives while this moves. openDeath…:
  *                                                                  the room whose opening has ended threads, and how many
+ *       64  faultHandler faultNumber  -            -                 where a random fault last ended a thread: tests only
  *     4096  block table: roomsPerWorkerMax entries of 16 bytes
  *               state (0 free, 1 open)   roomKey   address / blockBytesMin   log2 of bytes
  *           input ring    header 64, then inputRingBytes                     written by the socket thread
@@ -35,6 +36,8 @@ export const atTurns = 48
 export const atFaultFired = 52
 export const atOpenDeathRoom = 56
 export const atOpenDeaths = 60
+export const atFaultHandler = 64
+export const atFaultNumber = 68
 
 export const atBlockTable = 4096
 export const blockEntryBytes = 16

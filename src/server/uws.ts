@@ -38,7 +38,9 @@ async function loadLibrary(): Promise<Uws> {
   try {
     return await import('uWebSockets.js')
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : ''
+    // The package's own words come first, and what the system said of the binary behind them.
+    const lines = String(error).split('\n')
+    const reason = lines.findLast((line) => /^(\w*Error): /.test(line)) ?? lines[0]
     const { platform, arch, versions } = process
     throw new KasagiError('no-socket-library', `uWebSockets.js has no binary for Node ${versions.node} on ${platform} ${arch} (${reason}); Node 20 or 22 on glibc Linux has one`)
   }

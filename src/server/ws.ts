@@ -138,6 +138,8 @@ function createSocket(ws: WebSocket, stream: Stream, drained: () => void, finish
     waiting = left
     drained()
   }
+  // A pong behind the last message has no callback of ours; the stream tells when it too is taken.
+  stream.on('drain', () => taken())
   const socket: Socket & { isOpen: boolean } = {
     id: nextSocketId(), address: stream.remoteAddress ?? '', data: undefined, isOpen: true,
     send(bytes) {

@@ -110,7 +110,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
     },
     turn: () => {
       drainInbox(inbox, {
-        roomOf: () => room, open: () => {}, release: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
+        roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
       })
       nowMs = Math.max(nowMs, room.dueMs)
       takeTurn(actor, nowMs)

@@ -5,6 +5,8 @@ import { connect as connectTls } from 'node:tls'
 
 export interface RawClient {
   readonly stream: Socket
+  /** The server has ended the connection. */
+  readonly ended: Promise<void>
   /** What came behind the answer to the handshake. */
   received(): Uint8Array
   receivedBytes(): number
@@ -13,10 +15,13 @@ export interface RawClient {
 
 /** Connects and shakes hands. */
 export async function openRaw(port: number, isTls: boolean): Promise<RawClient> {
-  const stream = isTls ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }) : connect(port, '127.0.0.1')
+  // Half open: that the server ends does not end this side, which takes nobody at their word.
+  const address = { port, host: '127.0.0.1', allowHalfOpen: true }
+  const stream = isTls ? connectTls({ ...address, rejectUnauthorized: false }) : connect(address)
   // Characters 0 to 255, so that adding to it is cheap. `headEnd`: where the answer to the handshake ends.
   let received = '', headEnd = 0
   stream.on('error', () => {})
+  const ended = new Promise<void>((resolve) => { stream.once('end', resolve).once('close', resolve) })
   const answered = new Promise<void>((resolve) => {
     stream.on('data', (data: Buffer) => {
       received += data.toString('latin1')
@@ -29,7 +34,7 @@ export async function openRaw(port: number, isTls: boolean): Promise<RawClient> 
   stream.write(`GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n\r\n`)
   await answered
   return {
-    stream, received: () => new Uint8Array(Buffer.from(received.slice(headEnd), 'latin1')), receivedBytes: () => received.length - headEnd,
+    stream, ended, received: () => new Uint8Array(Buffer.from(received.slice(headEnd), 'latin1')), receivedBytes: () => received.length - headEnd,
     frame: (opcode, payload, isLast = true) => { stream.write(maskedFrame(opcode, payload, isLast)) },
   }
 }
