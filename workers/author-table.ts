@@ -129,7 +129,7 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
   if (as.id !== undefined && inside.idColumn === undefined) throw new TypeError(`${name}: rows have ids only if the table is declared with ids: true`)
   if (as.id !== undefined && inside.ids.has(as.id)) throw new KasagiError('id-taken', `${name}: a row with id ${as.id} lives already`)
   const row = takeRow(rows)
-  if (row < 0) throw new KasagiError('table-full', `${name}: all ${rows.capacity} rows are taken${layout.table.keep === undefined ? '' : ' until the next flush'}`)
+  if (row < 0) throw new KasagiError('table-full', `${name}: all ${rows.capacity} rows are taken`)
   try {
     for (let index = 0; index < layout.columns.length; index++) {
       const { field } = layout.columns[index]

@@ -2,8 +2,8 @@
  * The rows of a table: which live, which can be given out, and their generations. Worker thread.
  *
  * Three bitmaps say it all, so a successor has nothing to rebuild but `used`: alive (now), aliveCommitted (what clients were told) and
- * used (alive, or committed, or despawned since the last flush). Invariant: a row number is not given out again before its despawn was
- * flushed. Its generation grows with each despawn, which voids every ref to it.
+ * used (alive, or committed, or despawned since the last flush). Invariant: the number of a row that clients know is not given out again
+ * before its despawn was flushed. Its generation grows with each despawn, which voids every ref to it.
  */
 import type { TableLayout } from './room-layout.js'
 import type { Views } from './views.js'
@@ -65,6 +65,24 @@ export const isAlive = (rows: Rows, row: number): boolean =>
 
 /** Gives out the lowest free row and marks it alive; -1 if the table is full. */
 export function takeRow(rows: Rows): number {
+  const row = takeFree(rows)
+  return row >= 0 || !reclaim(rows) ? row : takeFree(rows)
+}
+
+/** Only when nothing else is left: rows that lived and died since the last flush, of which nobody was told. True if there are any. */
+function reclaim(rows: Rows): boolean {
+  const committed = half(rows.views, rows.layout.aliveCommitted, rows.layout.words)
+  let found = false
+  for (let at = 0; at < rows.used.length; at++) {
+    const used = rows.alive[at] | committed[at]
+    if ((used >>> 0) !== rows.used[at]) found = true
+    rows.used[at] = used
+  }
+  rows.hint = 0
+  return found
+}
+
+function takeFree(rows: Rows): number {
   const { used } = rows
   for (let at = rows.hint; at < used.length; at++) {
     const free = ~used[at]

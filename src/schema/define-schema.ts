@@ -54,8 +54,8 @@ function checkTable(name: string, { fields, options }: TableDef<Fields>, shape: 
   const allowed: Audience[] = home === 'everyone' ? ['everyone', 'owner', 'server'] : home === 'owner' ? ['everyone', 'owner', 'server'] : ['everyone', 'server']
   checkFields(name, fields, shape, allowed, problem)
   for (const field of Object.keys(fields)) if (reserved.has(field)) problem(`${name}.${field}`, 'every table has a member of this name; choose another')
-  if (options.whenFull === 'drop-oldest' && options.capacity * 2 > rowsMax) {
-    problem(name, `whenFull: 'drop-oldest' takes two rows for each; a capacity of ${rowsMax / 2} is the most`)
+  if (options.whenFull === 'drop-oldest' && options.capacity * 2 + 1 > rowsMax) {
+    problem(name, `whenFull: 'drop-oldest' takes two rows for each; a capacity of ${rowsMax / 2 - 1} is the most`)
   }
   if (options.grid === undefined) return
   for (const axis of ['x', 'y'] as const) {

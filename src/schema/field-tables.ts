@@ -62,7 +62,7 @@ export interface EntityTable {
   /** Rows at most. Layouts pad it to a multiple of 64. */
   readonly capacity: number
   /**
-   * `whenFull: 'drop-oldest'`: so many rows live at most, a spawn beyond ends the oldest. `capacity` is twice as much, because a row number is
+   * `whenFull: 'drop-oldest'`: so many rows live at most, a spawn beyond ends the oldest. `capacity` is twice as much and one, because a number that clients know is
    * not given out again before its despawn was flushed.
    */
   readonly keep?: number

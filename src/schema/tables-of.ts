@@ -16,7 +16,7 @@ function tableOf(name: string, { fields, options }: TableDef<Fields>): EntityTab
   const narrowed = fieldsOf(fields).map((field) => field.audience === 'everyone' ? { ...field, audience } : field)
   const grid = options.grid === undefined ? {} : { grid: { x: String(options.grid.x), y: String(options.grid.y), cell: options.grid.cell } }
   const { capacity, whenFull = 'throw' } = options
-  const rows = whenFull === 'drop-oldest' ? { capacity: capacity * 2, keep: capacity } : { capacity }
+  const rows = whenFull === 'drop-oldest' ? { capacity: capacity * 2 + 1, keep: capacity } : { capacity }
   return { name, ...rows, audience, ids: options.ids ?? false, ...grid, fields: narrowed }
 }
 
