@@ -2,7 +2,7 @@
  * A room's journal: everything that happened to the room from outside, numbered, until the state that contains it is committed.
  *
  *   header (in the room's header)   +0 tail   +4 head   running bytes mod 2^32      +8 number (wide): of the last entry written
- *   entry   u32 payload bytes   u32 kind   u32 number low   u32 number high   payload, padded to 8
+ *   entry   u32 payload bytes   u32 kind   u32 number low   u32 number high   payload, padded to 16: whatever is left at the end holds a header
  *
  * Written and read by the room's worker alone, but it outlives the thread: an entry exists once head has moved over it. Entries up to the
  * committed number are cut; those behind it are applied again by a successor. Inputs may not use the last journalReservedBytes.
@@ -14,6 +14,7 @@ import { align, readWide, writeWide, type Views } from './views.js'
 
 const entryHeaderBytes = 16
 const kindFill = 0
+const sizeOf = (bytes: number): number => entryHeaderBytes + align(bytes, entryHeaderBytes)
 
 export interface Journal {
   readonly views: Views
@@ -45,7 +46,7 @@ export const lastNumber = (journal: Journal): number => readWide(journal.views, 
 export function appendEntry(journal: Journal, kind: number, source: number, bytes: number, reserved: boolean): boolean {
   const { u32, u8 } = journal.views
   const head = headOf(journal)
-  const size = entryHeaderBytes + align(bytes, 8)
+  const size = sizeOf(bytes)
   const offset = head % journalBytes
   const fill = offset + size > journalBytes ? journalBytes - offset : 0
   const limit = reserved ? journalBytes : journalBytes - journalReservedBytes
@@ -72,7 +73,7 @@ export function nextEntry(journal: Journal): JournalEntry | undefined {
     const at = journal.data + journal.cursor % journalBytes
     const bytes = u32[at >>> 2]
     assert(entryHeaderBytes + bytes <= journalBytes, 'journal: an entry lies inside the journal')
-    journal.cursor = (journal.cursor + entryHeaderBytes + align(bytes, 8)) >>> 0
+    journal.cursor = (journal.cursor + sizeOf(bytes)) >>> 0
     if (u32[(at + 4) >>> 2] === kindFill) continue
     entry.kind = u32[(at + 4) >>> 2]
     entry.number = readWide(journal.views, at + 8)
@@ -95,7 +96,7 @@ export function cutJournal(journal: Journal, through: number): void {
     const at = journal.data + tail % journalBytes
     const isFill = u32[(at + 4) >>> 2] === kindFill
     if (!isFill && readWide(journal.views, at + 8) > through) break
-    tail = (tail + entryHeaderBytes + align(u32[at >>> 2], 8)) >>> 0
+    tail = (tail + sizeOf(u32[at >>> 2])) >>> 0
   }
   u32[journal.header >>> 2] = tail
 }
