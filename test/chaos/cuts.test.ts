@@ -136,9 +136,10 @@ describe('chaos: cuts', () => {
           const room = await connectWith(cutter.open, server.url, { verify: true }).join(schema, { name: 'main', join: { name: `client ${number}` } })
           let sent = 0, { sessionId } = room
           const gone: string[] = []
+          const isClosed = (): boolean => room.status === 'closed'
           room.onStatus((told, code) => { if (code !== undefined && code !== 'connection-lost') gone.push(`${told} ${code}`) })
           const send = (): void => { room.send('count', { by: 1 }); sent++ }
-          while (done < cuts && room.status !== 'closed') {
+          while (done < cuts && !isClosed()) {
             done++
             for (let n = nextInt(random, 4); n > 0; n--) send()
             await new Promise((resolve) => { setTimeout(resolve, nextFloat(random) * 40) })
@@ -150,9 +151,9 @@ describe('chaos: cuts', () => {
             if (cutter.losesWelcome) count('lost Welcome')
             const { welcomes } = cutter
             cutter.cut()
-            if (room.status !== 'closed' && nextInt(random, 2) === 0) send()
-            await until(() => room.status === 'closed' || (room.status === 'live' && cutter.welcomes > welcomes), () => `SEED=${seed} client ${number} is back: ${room.status}, ${cutter.welcomes - welcomes} Welcomes, kind ${kind}, by ${cutter.by}, ${JSON.stringify(room.stats)} at ${JSON.stringify(room.position)}, reference at ${reference.position.seq}, ${gone.slice(-3).join('; ')}`, 15_000)
-            if (room.status === 'closed') break
+            if (!isClosed() && nextInt(random, 2) === 0) send()
+            await until(() => isClosed() || (room.status === 'live' && cutter.welcomes > welcomes), () => `SEED=${seed} client ${number} is back: ${room.status}, ${cutter.welcomes - welcomes} Welcomes, kind ${kind}, by ${cutter.by}, ${JSON.stringify(room.stats)} at ${JSON.stringify(room.position)}, reference at ${reference.position.seq}, ${gone.slice(-3).join('; ')}`, 15_000)
+            if (isClosed()) break
             if (room.sessionId !== sessionId) {
               count('session-gone')
               expect(gone.at(-1), `SEED=${seed}`).toMatch(/session-gone|bad-token/)
@@ -160,12 +161,12 @@ describe('chaos: cuts', () => {
               sent = 0
             }
             // At a position that the reference has seen too, both see the same.
-            await until(() => room.status === 'closed' || seen.has(room.position.seq) || !seen.has(reference.position.seq), `SEED=${seed} client ${number} reaches a known position`)
+            await until(() => isClosed() || seen.has(room.position.seq) || !seen.has(reference.position.seq), `SEED=${seed} client ${number} reaches a known position`)
             const picture = seen.get(room.position.seq)
             if (picture !== undefined && room.status === 'live') { count('compared'); if (publicPicture(room) !== picture) expect(publicPicture(room), `SEED=${seed} client ${number} at ${room.position.seq}`).toBe(picture) }
           }
           expect([room.stats.hashMismatches], `SEED=${seed}`).toEqual([0])
-          if (room.status === 'closed') { count('token-used'); expect(gone.at(-1), `SEED=${seed}`).toBe('closed token-used'); continue }
+          if (isClosed()) { count('token-used'); expect(gone.at(-1), `SEED=${seed}`).toBe('closed token-used'); continue }
           await room.ask('count', { by: 1 })
           const { players, purse } = room.tables, mine = players.mine!
           expect([players.counted[mine], players.secret[mine]], `SEED=${seed} client ${number}: each input once`).toEqual([sent + 1, sent + 1])
