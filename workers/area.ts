@@ -40,9 +40,10 @@ export function handOver(area: Area, post: () => boolean): boolean {
 
 export function beginChunk(area: Area): void { beginSection(area.section, area.cursor + 8) }
 
-export function endChunk(area: Area, stream: number): void {
+/** `since`: what has not changed behind that seq is left out; 0: nothing is. */
+export function endChunk(area: Area, stream: number, since: number): void {
   const { room, seq } = area
-  closeEntry(area, finishSection(area.section, { epoch: room.epoch, seq, prevSeq: 0, tick: room.book.clock.tick, stream }), stream)
+  closeEntry(area, finishSection(area.section, { epoch: room.epoch, seq, prevSeq: since, tick: room.book.clock.tick, stream }), stream)
 }
 
 /** The entry's head, before what was just written behind it. */
@@ -53,29 +54,50 @@ export function closeEntry(area: Area, bytes: number, stream: number): void {
   area.cursor = align(area.cursor + 8 + bytes, 8)
 }
 
-/** All living rows of `plans`, in chunks of about chunkBytesMax whose ranges together cover the tables. */
-export function putTables(area: Area, stream: number, plans: readonly TablePlan[], numbers: StreamNumbers): void {
-  const { room, section } = area
+/**
+ * The living rows of `plans`, in chunks of about chunkBytesMax, each of which replaces all that its ranges cover; the last one says so.
+ * `since`: not 0, only blocks in which something has changed for everybody behind that seq.
+ */
+export function putTables(area: Area, stream: number, plans: readonly TablePlan[], numbers: StreamNumbers, since: number): void {
   beginChunk(area)
-  plans.forEach((plan, index) => {
-    const { layout } = plan
-    const rowBytes = layout.columns.reduce((sum, { field }) => sum + field.bytes, 4)
-    const rowsPerChunk = Math.max(1, Math.floor(chunkBytesMax / rowBytes / rowsPerWord)) * rowsPerWord
-    const end = room.arena.kernels.lastWord(layout.aliveCommitted, layout.words) * rowsPerWord
-    for (let first = 0; first === 0 || first < end; first += rowsPerChunk) {
-      const isEnd = first + rowsPerChunk >= end
-      const words = (isEnd ? end - first : rowsPerChunk) / rowsPerWord
-      if (section.cursor - section.at + words * rowsPerWord * rowBytes > chunkBytesMax && !isEmptySection(section)) { endChunk(area, stream); beginChunk(area) }
-      addRange(section, numbers.table(plan), first, isEnd ? layout.rows : first + rowsPerChunk, isEnd && index === plans.length - 1)
-      putCommitted(area, plan, what.spawned, bitsAt(room, layout, first, words), numbers)
-    }
-  })
-  endChunk(area, stream)
+  for (const plan of plans) {
+    for (const [from, to] of runsOf(area.room, plan.layout, since)) putRun(area, stream, plan, numbers, since, from, to)
+  }
+  addRange(area.section, 0, 0, 0, true)
+  endChunk(area, stream, since)
 }
 
-function bitsAt({ arena }: ActiveRoom, layout: TableLayout, first: number, words: number): RowBits {
-  const bitmap = layout.aliveCommitted + first / 8
-  return { bitmap, words, first, count: arena.kernels.countBits(bitmap, words) }
+/** Words of a table's bitmaps, as runs from one to before another: all, or those that were stamped behind `since`. */
+function* runsOf({ arena }: ActiveRoom, { words, stamps }: TableLayout, since: number): Generator<readonly [from: number, to: number]> {
+  if (since === 0) return yield [0, words]
+  // Stamps are the low half of a seq: what lies 2^31 flushes apart looks changed, and is sent once too often.
+  const isChanged = (word: number): boolean => ((arena.u32[(stamps >>> 2) + word] - since) | 0) > 0
+  for (let from = 0, to = 0; from < words; from = to + 1) {
+    for (to = from; to < words && isChanged(to);) to++
+    if (to > from) yield [from, to]
+  }
+}
+
+function putRun(area: Area, stream: number, plan: TablePlan, numbers: StreamNumbers, since: number, from: number, to: number): void {
+  const { room, section } = area
+  const { layout } = plan
+  const wordBytes = rowsPerWord * layout.columns.reduce((sum, { field }) => sum + field.bytes, 4)
+  const wordsPerChunk = Math.max(1, Math.floor(chunkBytesMax / wordBytes))
+  const end = from + room.arena.kernels.lastWord(layout.aliveCommitted + from * 8, to - from)
+  for (let word = from; word < to;) {
+    // What is empty behind the last living row is cleared with it.
+    const next = word + wordsPerChunk >= end ? to : word + wordsPerChunk
+    const words = Math.max(0, Math.min(next, end) - word)
+    if (section.cursor - section.at + words * wordBytes > chunkBytesMax && !isEmptySection(section)) { endChunk(area, stream, since); beginChunk(area) }
+    addRange(section, numbers.table(plan), word * rowsPerWord, next * rowsPerWord, false)
+    putCommitted(area, plan, what.spawned, bitsAt(room, layout, word, words), numbers)
+    word = next
+  }
+}
+
+function bitsAt({ arena }: ActiveRoom, layout: TableLayout, word: number, words: number): RowBits {
+  const bitmap = layout.aliveCommitted + word * 8
+  return { bitmap, words, first: word * rowsPerWord, count: arena.kernels.countBits(bitmap, words) }
 }
 
 /** Committed values of `rows`: with generations and ids if they are spawned. */

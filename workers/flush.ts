@@ -18,7 +18,7 @@ import { applyRecord } from './apply.js'
 import type { Fault } from './faults.js'
 import { encodeRecord, type Encoder } from './encode.js'
 import { committedSeq, enterRecord, reserveRecord, storeCommitted, storePending } from './history.js'
-import { plannedBytesMax, planTable, settleTable, type TablePlan } from './plan.js'
+import { plannedBytesMax, planTable, settleTable, stampTable, type TablePlan } from './plan.js'
 
 /** What a thread's flushes share. */
 export interface Flusher {
@@ -47,6 +47,7 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
     return committed
   }
   flusher.fault('flush:reserved')
+  for (const plan of room.plans) stampTable(arena, plan, seq)
   const bytes = encodeRecord(flusher.encoder, room, address, seq)
   enterRecord(arena, layout, seq, address, bytes)
   flusher.fault('flush:written')

@@ -82,6 +82,21 @@ export function plannedBytesMax(plan: TablePlan): number {
   return bytes
 }
 
+/**
+ * Notes for each block of 64 rows that the flush of `seq` changes something in it that everybody sees. Written before the flush is committed: one that
+ * is not leaves blocks that look newer than they are, which costs bytes and no state.
+ */
+export function stampTable({ kernels }: Arena, { layout, words, spawned, despawned, changed }: TablePlan, seq: number): void {
+  if (words === 0 || layout.table.audience !== 'everyone') return
+  const stamp = (rows: number, count: number): void => { if (count > 0) kernels.stampWords(rows, words, layout.stamps, seq >>> 0) }
+  stamp(layout.spawned, spawned)
+  stamp(layout.despawned, despawned)
+  for (let field = 0; field < layout.columns.length; field++) {
+    const column = layout.columns[field]
+    if (column.field.audience === 'everyone') stamp(column.changed, changed[field])
+  }
+}
+
 /** Forgets the marks of slots and despawned rows: the record that says so is committed. */
 export function settleTable({ kernels }: Arena, plan: TablePlan): void {
   for (const column of plan.layout.columns) if (column.marked !== 0) kernels.zero(column.marked, plan.words * 8)

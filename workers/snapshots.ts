@@ -20,17 +20,27 @@ import type { PublicIndex } from './public-index.js'
 /** Clients served by one snapshot; the others wait for the next. */
 const targetsMax = 128
 
-/** Serves as many of those who wait as the area holds. */
+/**
+ * How a client is caught up: by the very sections that it misses; by the blocks of its world that have changed since, where history no longer has
+ * them all; or by everything, where its world is none of this epoch.
+ */
+type Way = 'sections' | 'blocks' | 'everything'
+
+/** Serves as many of those who wait as the area holds, in the order in which they came. */
 export function serveWaiting(room: ActiveRoom, section: SectionWriter, output: RingWriter): void {
   if (room.waiting.length === 0 || !isAreaFree(room)) return
   const area = openArea(room, section)
-  const first = room.waiting[0]
-  const missed = isCovered(room, first)
-  const served = missed ? [first] : room.waiting.filter((waiting) => !isCovered(room, waiting)).slice(0, targetsMax)
-  const isWhole = missed && putMissed(area, first)
-  const targets = isWhole ? served : putSnapshot(area, served)
-  if (!handOver(area, () => post(area, output, isWhole ? snapshotKind.sections : snapshotKind.snapshot, targets))) return
+  const first = room.waiting[0], way = wayOf(room, first)
+  const isMissed = way === 'sections' && putMissed(area, first)
+  const targets = isMissed ? [first] : putSnapshot(area, way === 'sections' ? [first] : room.waiting.filter((waiting) => wayOf(room, waiting) === way).slice(0, targetsMax), way)
+  if (!handOver(area, () => post(area, output, isMissed ? snapshotKind.sections : snapshotKind.snapshot, targets))) return
   room.waiting = room.waiting.filter((waiting) => !targets.includes(waiting))
+}
+
+function wayOf(room: ActiveRoom, waiting: Waiting): Way {
+  const { arena, layout, book } = room
+  const isKnown = waiting.kind !== 'join' && waiting.epoch === room.epoch && waiting.seq >= room.forkSeq && waiting.seq <= committedSeq(arena, layout) && book.has(waiting.slot)
+  return !isKnown ? 'everything' : isCovered(room, waiting) ? 'sections' : 'blocks'
 }
 
 function post({ room, cursor, seq }: Area, output: RingWriter, kind: number, targets: readonly Waiting[]): boolean {
@@ -46,10 +56,11 @@ const publicNumbers = ({ tables, fields }: PublicIndex, audience: Audience): Str
   field: ({ layout }, field) => layout.columns[field].field.audience === audience ? fields[layout.index][field] : -1,
 })
 
-/** All chunks of the room's stream, then the own chunk of each client until the area is full; gives those who were served. */
-function putSnapshot(area: Area, waiting: readonly Waiting[]): Waiting[] {
+/** The chunks of the room's stream, then the own chunk of each client until the area is full; gives those who were served. */
+function putSnapshot(area: Area, waiting: readonly Waiting[], way: Way): Waiting[] {
   const { room } = area
-  putTables(area, roomStream, room.plans.filter(({ layout }) => layout.table.audience === 'everyone'), publicNumbers(room.type.index, 'everyone'))
+  const since = way === 'everything' ? 0 : Math.min(...waiting.map(({ seq }) => seq))
+  putTables(area, roomStream, room.plans.filter(({ layout }) => layout.table.audience === 'everyone'), publicNumbers(room.type.index, 'everyone'), since)
   const served: Waiting[] = []
   for (const entry of waiting) {
     if (area.cursor + ownBytesMax(area.room) > area.end && served.length > 0) break
@@ -74,7 +85,7 @@ function putOwnChunk(area: Area, slot: number): void {
   }
   addRange(section, 0, 0, 0, true)
   room.book.putOwnRow(section, slot)
-  endChunk(area, sessionStream(slot))
+  endChunk(area, sessionStream(slot), 0)
 }
 
 function ownedRows(room: ActiveRoom, plan: TablePlan, slot: number): number[] {
@@ -91,12 +102,11 @@ const ownBytesMax = (room: ActiveRoom): number => room.plans.reduce((sum, { layo
   room.type.index.hasOwned[layout.index] ? sum + rows.size * layout.columns.reduce((bytes, { field }) => bytes + field.bytes, 8) : sum, 2048)
 
 /** True if history has all that the client misses, of both its streams. */
-function isCovered(room: ActiveRoom, waiting: Waiting): boolean {
+function isCovered(room: ActiveRoom, { seq, slot }: Waiting): boolean {
   const { arena, layout, book } = room
-  if (waiting.kind === 'join' || waiting.epoch !== room.epoch || waiting.seq > committedSeq(arena, layout) || !book.has(waiting.slot)) return false
-  if (oldestSeq(arena, layout) <= waiting.seq + 1) return true
-  const isStreamCovered = (stream: number, changedSeq: number): boolean => changedSeq <= waiting.seq || oldestPrevSeq(room, stream, waiting.seq) <= waiting.seq
-  return isStreamCovered(roomStream, book.clock.roomChangedSeq) && isStreamCovered(sessionStream(waiting.slot), book.changedSeqOf(waiting.slot))
+  if (oldestSeq(arena, layout) <= seq + 1) return true
+  const isStreamCovered = (stream: number, changedSeq: number): boolean => changedSeq <= seq || oldestPrevSeq(room, stream, seq) <= seq
+  return isStreamCovered(roomStream, book.clock.roomChangedSeq) && isStreamCovered(sessionStream(slot), book.changedSeqOf(slot))
 }
 
 /** prevSeq of the oldest kept section of a stream behind `seq`. */

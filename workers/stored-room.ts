@@ -24,7 +24,7 @@ export function storeRoom(room: ActiveRoom, section: SectionWriter, output: Ring
   const json = new TextEncoder().encode(JSON.stringify(room.type.full.tables))
   room.arena.u8.set(json, area.cursor + 8)
   closeEntry(area, json.length, tablesStream)
-  putTables(area, serverStream, room.plans, { table: ({ layout }) => layout.index, field: (_, field) => field })
+  putTables(area, serverStream, room.plans, { table: ({ layout }) => layout.index, field: (_, field) => field }, 0)
   const { layout, epoch, book } = room
   return handOver(area, () => send(output, toMain.store, [room.key, ...wideWords(epoch), ...wideWords(area.seq), book.clock.tick >>> 0, layout.snapshot, area.cursor - layout.snapshot]))
 }

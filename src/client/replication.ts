@@ -111,6 +111,8 @@ export function receiveSection(replication: Replication, message: ArrayBuffer): 
 
 function takeChunk(inside: Inside, section: SectionView): void {
   if (inside.state !== 'snapshot' || section.seq !== inside.arriving.seq || section.epoch !== inside.arriving.epoch) return
+  // Blocks that have not changed since this client's position may be left out, but not since a later one.
+  if (section.prevSeq > 0 && (section.epoch !== inside.position.epoch || section.prevSeq > inside.position.seq)) return askResync(inside)
   inside.open.push(section)
   if (isLastChunk(section)) inside.unfinished.delete(streamKind(section.stream))
   if (inside.unfinished.size === 0) applySnapshot(inside)

@@ -59,6 +59,8 @@ export interface Kernels {
   firstWord(rows: number, words: number): number
   /** Index behind the last word that is not 0, or 0. */
   lastWord(rows: number, words: number): number
+  /** Writes `stamp` into the u32 of each word that is not 0. */
+  stampWords(rows: number, words: number, stamps: number, stamp: number): void
   setRange(rows: number, first: number, count: number): void
   /** LEB128 of the first set row, then of each row minus the row before minus 1; bytes written, 0 if they would be more than `bytesMax`. */
   writeGaps(rows: number, words: number, target: number, bytesMax: number): number

@@ -8,6 +8,7 @@
  *        history       historyBytes of whole records, each contiguous and 8-aligned
  *        snapshot      snapshotBytes: the chunks of the snapshot that the main thread has not yet taken
  *        tables, each: live, committed, used, stayed, spawned, despawned   bitmaps, one u64 for 64 rows
+ *                      stamps                                              u32 a word: when one of its rows last changed for everybody
  *                      generation   live, committed                        u16 a row
  *                      id           live, committed, marked, changed       if the table has ids
  *                      each field   live, committed, changed, marked for slots, wire for quantized
@@ -93,6 +94,8 @@ export interface TableLayout {
   readonly stayed: number
   readonly spawned: number
   readonly despawned: number
+  /** One u32 a word: the low half of the seq at which one of its rows last changed for everybody. */
+  readonly stamps: number
   readonly generation: ColumnLayout
   readonly id: ColumnLayout | undefined
   readonly columns: readonly ColumnLayout[]
@@ -145,6 +148,7 @@ function layoutTable(cursor: Cursor, table: EntityTable, index: number, fieldNum
   return {
     table, index, rows, words: rows / rowsPerWord,
     alive: bitmap(), aliveCommitted: bitmap(), used: bitmap(), stayed: bitmap(), spawned: bitmap(), despawned: bitmap(),
+    stamps: take(cursor, rows / rowsPerWord * 4),
     generation: layoutColumn(cursor, generationTable, fieldNumbers.generation, rows),
     id: table.ids ? layoutColumn(cursor, idTable, fieldNumbers.id, rows) : undefined,
     columns: table.fields.map((field, number) => layoutColumn(cursor, field, number, rows)),

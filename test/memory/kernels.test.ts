@@ -106,6 +106,10 @@ describe('kernels', () => {
       expect(twin.rowsOf(twins, wire, words)).toEqual([...b].filter((row) => !a.includes(row)).sort((x, y) => x - y))
       kernels.and(out, theirs, words)
       expect(kernels.countBits(out, words)).toBe(0)
+      fillBytes(out, words * 4)
+      const stamps = Array.from({ length: words }, (_, word) => a.some((row) => row >> 6 === word) ? 0xfffffff1 : twins.view.getUint32(out + word * 4, true))
+      kernels.stampWords(mask, words, out, 0xfffffff1)
+      expect(Array.from({ length: words }, (_, word) => twins.view.getUint32(out + word * 4, true)), `SEED=${seed}`).toEqual(stamps)
       const first = int(words * 64), count = int(words * 64 - first)
       kernels.zero(out, words * 8)
       kernels.setRange(out, first, count)
@@ -155,7 +159,7 @@ describe('kernels', () => {
     const tested: (keyof Kernels)[] = [
       'compare8', 'compare16', 'compare32', 'compare64', 'gather8', 'gather16', 'gather32', 'gather64', 'scatter8', 'scatter16', 'scatter32', 'scatter64',
       'compareQuantized8', 'compareQuantized16', 'compareQuantized32', 'countClamped', 'touchesEdge8', 'touchesEdge16', 'touchesEdge32', 'compareSlots',
-      'and', 'masks', 'countBits', 'equalBits', 'firstWord', 'lastWord', 'setRange', 'writeGaps', 'readGaps', 'copy', 'zero', 'hashColumn', 'hashSlots',
+      'and', 'masks', 'countBits', 'equalBits', 'firstWord', 'lastWord', 'setRange', 'stampWords', 'writeGaps', 'readGaps', 'copy', 'zero', 'hashColumn', 'hashSlots',
     ]
     expect(Object.keys(kernels).sort()).toEqual([...tested].sort())
     fillBytes(live, 100)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { historyRecordsMax } from '../../src/memory/room-layout.js'
 import { committedSeq, oldestSeq, recordOf } from '../../workers/history.js'
 import { defineRoom } from '../../src/room/define.js'
 import { defineSchema, f32, table } from '../../src/schema/index.js'
@@ -16,7 +17,11 @@ const seenX = (client: LocalClient): NumberArray => client.replication.replicas[
 
 function expectEqual(local: LocalRoom, client: LocalClient): void {
   const live = liveX(local), seen = seenX(client)
-  for (let row = 0; row < 2000; row++) if (live[row] !== seen[row]) throw new Error(`row ${row}: ${seen[row]} instead of ${live[row]}`)
+  for (let row = 0; row < 2000; row++) {
+    const isAlive = local.actor.room.tables[1].has(row)
+    if (isAlive !== (client.replication.replicas[1].alive[row] === 1)) throw new Error(`row ${row} lives ${isAlive ? 'here' : 'there'} only`)
+    if (isAlive && live[row] !== seen[row]) throw new Error(`row ${row}: ${seen[row]} instead of ${live[row]}`)
+  }
 }
 
 describe('history', () => {
@@ -55,6 +60,50 @@ describe('history', () => {
       if (isInside) expect(client.replication.sections - sections).toBe(cutFor + 2)
       expect(client.replication.position.seq).toBe(committedSeq(local.arena, layout))
     }
+  })
+})
+
+const quiet = defineRoom(schema, {
+  onCreate({ tables: { dots } }) { for (let n = 0; n < 1900; n++) dots.spawn({ x: n }) },
+  onTick({ tables: { dots }, time }) {
+    // One block in which a row is only despawned, one in which one is only spawned, one in which some only change.
+    if (time.tick === 50) dots.despawn(300)
+    if (time.tick === 50) dots.spawn({ x: 5 })
+    for (let row = 1000; row < 1010; row++) dots.x[row] = time.tick
+  },
+})
+
+describe('blocks', () => {
+  /** A client that was away for longer than history reaches, and what its resync brought. */
+  const comeBack = (claimed: (seq: number, newest: number) => number): { local: LocalRoom; client: LocalClient; bytes: number } => {
+    const local = createLocalRoom(quiet), client = local.join()
+    local.turn()
+    client.isCut = true
+    for (let n = 0; n < historyRecordsMax + 10; n++) local.turn()
+    client.received = []
+    const { position } = client.replication, { seq } = position
+    position.seq = claimed(seq, committedSeq(local.arena, local.actor.room.layout))
+    local.resync(client)
+    position.seq = seq
+    local.turn()
+    return { local, client, bytes: client.received.reduce((sum, { length }) => sum + length, 0) }
+  }
+
+  it('blocks: whom history has lost gets only the blocks of 64 rows that have changed since, and ends equal', () => {
+    const { local, client, bytes } = comeBack((seq) => seq)
+    expect(bytes).toBeLessThan(3 * 64 * 12 + 1000)
+    expect(client.replication.position.seq).toBe(committedSeq(local.arena, local.actor.room.layout))
+    expectEqual(local, client)
+    local.turn()
+    expectEqual(local, client)
+  })
+
+  it('blocks: a client that said it had seen more than it has applies none of them, asks again and ends equal', () => {
+    const { local, client } = comeBack((_, newest) => newest - historyRecordsMax)
+    expect(client.asksResync).toBe(true)
+    local.resync(client)
+    local.turn()
+    expectEqual(local, client)
   })
 })
 

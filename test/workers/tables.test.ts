@@ -5,11 +5,13 @@
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { nextFloat, nextInt, seedPrng } from '../../src/base/prng.js'
+import { historyRecordsMax } from '../../src/memory/room-layout.js'
 import { generationOfRef, rowOfRef } from '../../src/memory/rows.js'
 import { defineRoom } from '../../src/room/define.js'
 import type { Room } from '../../src/room/types.js'
 import { bool, choice, defineSchema, f32, f64, i16, i32, i64, json, list, optional, quantized, ref, table, text, u16, u32, u64, u8 } from '../../src/schema/index.js'
 import { quantize } from '../../src/schema/quantize.js'
+import { isChunk, openSection } from '../../src/client/apply.js'
 import type { NumberArray, Replica, ReplicaColumn } from '../../src/client/table.js'
 import { readValue } from '../../src/client/tables.js'
 import { createLocalRoom, type LocalClient } from '../support/local-room.js'
@@ -251,24 +253,38 @@ describe('tables', () => {
       onTick(room) { authorRoom = room as unknown as ModelRoom; author(authorRoom) },
       onLeave(_room, session) { forget(model, slotOf(session)) },
     }))
+    /** Turn at which a cut client comes back. */
+    const backAt = new Map<LocalClient, number>()
+    let turns = 0, blocks = 0
     for (let n = 0; n < 3; n++) local.join()
     local.turn()
     while (done < operations) {
       left = 1 + int(80)
       const event = int(60)
       if (event === 0 && local.clients.length < 6) local.join()
-      if (event === 1 && local.clients.length > 1) local.leave(pick(local.clients))
-      if (event === 2) { const client = pick(local.clients); if (client.slot >= 0) client.isCut = true }
-      for (const client of local.clients) if ((client.isCut && client.slot >= 0 && int(12) === 0) || client.asksResync) local.resync(client)
+      const present = local.clients.filter((client) => client.slot >= 0 && !client.isCut)
+      if (event === 1 && present.length > 1) local.leave(pick(present))
+      // Some stay away for longer than history reaches.
+      if (event === 2 && present.length > 1) { const client = pick(present); client.isCut = true; backAt.set(client, turns + (int(6) === 0 ? historyRecordsMax + int(50) : int(24))) }
+      for (const client of local.clients) if ((client.isCut && client.slot >= 0 && turns >= backAt.get(client)!) || client.asksResync) { backAt.set(client, Infinity); local.resync(client) }
+      turns++
       local.turn()
       for (const client of local.clients) {
         if (!client.isCut) checkEqual(authorRoom!, model, client, where(done))
+        blocks += client.received.filter(isOfBlocks).length
         checkNoSecrets(owned, client, where(done))
       }
     }
     expect(done).toBeGreaterThanOrEqual(operations)
+    expect(blocks, where(done)).toBeGreaterThan(5)
   })
 })
+
+/** A chunk that goes on from an older world. */
+function isOfBlocks(bytes: Uint8Array): boolean {
+  const section = openSection(bytes.slice().buffer)
+  return section !== undefined && isChunk(section) && section.prevSeq > 0
+}
 
 /** Rows stay when their owner leaves, but are nobody's to see. */
 function forget(model: Model, slot: number): void {

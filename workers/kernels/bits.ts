@@ -37,6 +37,11 @@ export function lastWord(rows: usize, words: u32): u32 {
   return words
 }
 
+/** Writes `stamp` into the u32 of each word that is not zero. */
+export function stampWords(rows: usize, words: u32, stamps: usize, stamp: u32): void {
+  for (let word: u32 = 0; word < words; word++) if (load<u64>(rows + (<usize>word << 3)) != 0) store<u32>(stamps + (<usize>word << 2), stamp)
+}
+
 export function setRange(rows: usize, first: u32, count: u32): void {
   for (let row = first, end = first + count; row < end; row++) {
     const at = rows + (<usize>(row >> 6) << 3)

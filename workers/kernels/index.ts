@@ -3,7 +3,7 @@
 export { compare8, compare16, compare32, compare64, compareSlots } from './compare'
 export { compareQuantized8, compareQuantized16, compareQuantized32, countClamped, touchesEdge8, touchesEdge16, touchesEdge32 } from './quantized'
 export { gather8, gather16, gather32, gather64, scatter8, scatter16, scatter32, scatter64 } from './gather'
-export { and, masks, countBits, equalBits, firstWord, lastWord, setRange } from './bits'
+export { and, masks, countBits, equalBits, firstWord, lastWord, setRange, stampWords } from './bits'
 export { readGaps, writeGaps } from './gaps'
 export { copy, zero } from './copy'
 export { hashColumn, hashSlots } from './hash'
