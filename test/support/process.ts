@@ -17,6 +17,8 @@ export interface ServeProcess {
   start(...flags: string[]): Promise<void>
   kill(signal: NodeJS.Signals): Promise<void>
   metric(name: string): Promise<number>
+  /** Of the life that runs now. */
+  pid(): number
   /** Ends it, and forgets its folder. */
   end(): Promise<void>
 }
@@ -30,6 +32,7 @@ export async function createServeProcess(files: Record<string, string>): Promise
   const port = await freePort(), http = `http://127.0.0.1:${port}`
   let child: ChildProcess | undefined
   const served: ServeProcess = {
+    pid: () => child!.pid!,
     folder, http, url: `ws://127.0.0.1:${port}`, output: '',
     start: async (...flags) => {
       const args = ['dist/src/cli.js', 'serve', project, '--port', String(port), '--host', '127.0.0.1', '--workers', '1', '--data', join(folder, 'data'), ...flags]
