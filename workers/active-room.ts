@@ -19,8 +19,8 @@ export interface EmittedEvent { readonly event: number; readonly bytes: Uint8Arr
 /** An input answered with a refusal since the last flush. */
 export interface PendingNack { readonly slot: number; readonly number: number; readonly text: string }
 
-/** What a client waits for: a snapshot after its join, or what it missed behind its position. */
-export interface Waiting { readonly connection: number; readonly slot: number; readonly kind: 'join' | 'resume' | 'resync'; readonly epoch: number; readonly seq: number }
+/** A client that waits for what it misses behind its position, which is nobody's if it has just joined. */
+export interface Waiting { readonly connection: number; readonly slot: number; readonly epoch: number; readonly seq: number }
 
 export interface ActiveRoom {
   readonly arena: Arena

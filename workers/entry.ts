@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { receiveMessageOnPort, threadId, type MessagePort as NodePort } from 'node:worker_threads'
 import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
-import { send, toMain, type CountedMetric, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
+import { send, toMain, wideWords, type CountedMetric, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
 import { isRoomModule, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
@@ -83,7 +83,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
       fields: { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) },
     }),
     count: (room, metric, by) => count(metric, { type: room.type.name }, by),
-    refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
+    refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, ...wideWords(connection)], new TextEncoder().encode(code)) },
   }
   return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port) }
 }

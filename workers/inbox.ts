@@ -10,6 +10,7 @@ import { inputWords, joinWords, resumeWords, toWorker } from '../src/memory/cros
 import { appendEntry } from '../src/memory/journal.js'
 import { read, release, type RingReader } from '../src/memory/ring.js'
 import { unpackFields } from '../src/wire/fields.js'
+import { readWide } from '../src/memory/views.js'
 import type { Fault } from './faults.js'
 import type { ActiveRoom } from './active-room.js'
 
@@ -53,7 +54,7 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
 
 function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): void {
   const { u32, buffer } = ring.views
-  const connection = u32[(at >>> 2) + 1], joinAt = at + joinWords * 4 + u32[(at >>> 2) + 2] + u32[(at >>> 2) + 3]
+  const word = at >>> 2, connection = readWide(ring.views, at + 4), joinAt = at + joinWords * 4 + u32[word + 3] + u32[word + 4]
   if (room === undefined || room.closing !== undefined) return handlers.refuse(key, connection, 'room-closed')
   const join = unpackFields(room.type.full.join, new DataView(buffer), joinAt, at + ring.bytes)
   if (join === undefined) return handlers.refuse(key, connection, 'bad-join')
@@ -63,15 +64,15 @@ function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | 
 function moveResume(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): boolean {
   assert(ring.bytes > resumeWords * 4, 'inbox: a resume names its session')
   if (room !== undefined && room.closing === undefined) return appendEntry(room.journal, ring.kind, at, ring.bytes, true)
-  handlers.refuse(key, ring.views.u32[(at >>> 2) + 1], 'room-closed')
+  handlers.refuse(key, readWide(ring.views, at + 4), 'room-closed')
   return true
 }
 
 function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, handlers: InboxHandlers): void {
   const { u32, buffer } = ring.views
   const word = at >>> 2
-  const slot = u32[word + 1], connection = u32[word + 2], number = u32[word + 3]
-  const input = room.type.full.inputs[u32[word + 5]]
+  const slot = u32[word + 1], connection = readWide(ring.views, at + 8), number = u32[word + 4]
+  const input = room.type.full.inputs[u32[word + 6]]
   const refuse = (code: string): void => handlers.nack(key, slot, connection, number, code)
   if (input === undefined) return refuse('unknown-input')
   if (unpackFields(input.fields, new DataView(buffer), at + inputWords * 4, at + ring.bytes) === undefined) return refuse('bad-input')
@@ -80,11 +81,9 @@ function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, 
 
 /** A resync changes nothing, so it makes no entry; whoever still waits for one asks a successor again. */
 function askResync(ring: RingReader, at: number, room: ActiveRoom): void {
-  const { u32 } = ring.views
-  const word = at >>> 2
-  const slot = u32[word + 1], connection = u32[word + 2]
+  const { views } = ring
+  const slot = views.u32[(at >>> 2) + 1], connection = readWide(views, at + 8)
   if (!room.book.has(slot) || room.book.connectionOf(slot) !== connection) return
   if (room.waiting.some((waiting) => waiting.slot === slot)) return
-  const wide = (index: number): number => u32[word + index] + u32[word + index + 1] * 0x1_0000_0000
-  room.waiting.push({ connection, slot, kind: 'resync', epoch: wide(3), seq: wide(5) })
+  room.waiting.push({ connection, slot, epoch: readWide(views, at + 16), seq: readWide(views, at + 24) })
 }

@@ -17,7 +17,6 @@ import {
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
 import { dequantize, quantize } from '../src/schema/quantize.js'
-import { readRoutes, routeFlags } from '../src/wire/record.js'
 import { unpackFields, unpackMatch } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
 import { createAuthorRoom, type RoomLog } from './author-room.js'
@@ -208,17 +207,12 @@ function scheduleFirst(actor: Actor): void {
   else room.dueMs = now + (room.key * 0.618_034 % 1) * 1000 / tickHz
 }
 
-/** A record behind the point of commitment whose commit did not end: published and applied again, and its joins wait for their snapshot again. */
+/** A record behind the point of commitment whose commit did not end: published and applied again. */
 function finishPending({ arena, flusher }: OpenContext, { room }: Actor): void {
   const seq = pendingSeq(arena, room.layout)
-  const record = recordOf(arena, room.layout, seq)
-  // Restored, and nothing has happened since.
-  if (record === undefined && seq === room.forkSeq) return
-  assert(record !== undefined, 'open: history holds the newest record')
-  for (const { flags, slot, connection } of readRoutes(arena, record.address)) {
-    if (flags === routeFlags.joined) room.waiting.push({ connection, slot, kind: 'join', epoch: 0, seq: 0 })
-  }
   if (seq === committedSeq(arena, room.layout)) return
+  const record = recordOf(arena, room.layout, seq)
+  assert(record !== undefined, 'open: history holds the newest record')
   finishCommit(flusher, room, seq, record.address, record.bytes)
 }
 

@@ -115,7 +115,7 @@ const textAt = ({ arena }: ActiveRoom, at: number, bytes: number): string => Buf
 function applyJoin(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { arena, type, book } = room
-  const connection = word(room, entry, 1), idBytes = word(room, entry, 2), userBytes = word(room, entry, 3)
+  const connection = wide(room, entry, 1), idBytes = word(room, entry, 3), userBytes = word(room, entry, 4)
   const idAt = entry.at + joinWords * 4, userAt = idAt + idBytes
   const join = unpackFields(type.full.join, new DataView(arena.buffer), userAt + userBytes, entry.at + entry.bytes)
   if (join === undefined) return actor.refuse(connection, 'bad-join')
@@ -133,7 +133,6 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   }
   room.joined.add(session.slot)
   room.ownRows.add(session.slot)
-  room.waiting.push({ connection, slot: session.slot, kind: 'join', epoch: 0, seq: 0 })
 }
 
 /**
@@ -143,7 +142,7 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
 function applyResume(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { book } = room
-  const connection = word(room, entry, 1), generation = word(room, entry, 2), firstHeld = word(room, entry, 3)
+  const connection = wide(room, entry, 1), generation = word(room, entry, 3), firstHeld = word(room, entry, 4)
   const idAt = entry.at + resumeWords * 4
   const session = book.byId.get(textAt(room, idAt, entry.at + entry.bytes - idAt))
   if (session === undefined) return actor.refuse(connection, 'session-gone')
@@ -156,7 +155,6 @@ function applyResume(actor: Actor, entry: JournalEntry): void {
   if (before !== 0) room.replaced.push({ slot, connection: before })
   raiseInputs(actor, slot, firstHeld - 1)
   room.waiting = room.waiting.filter((waiting) => waiting.slot !== slot)
-  room.waiting.push({ connection, slot, kind: 'resume', epoch: wide(room, entry, 4), seq: wide(room, entry, 6) })
   room.joined.add(slot)
   const { onResume } = room.type.definition.handlers
   if (before === 0 && onResume !== undefined) guard(room, report, 'onResume', '', entry.number, () => onResume(room.author, session))
@@ -172,8 +170,8 @@ function raiseInputs({ room, count }: Actor, slot: number, through: number): voi
 
 /** The client has the token of this generation: older ones are void. */
 function applyReady({ room }: Actor, entry: JournalEntry): void {
-  const slot = room.book.slotOf(word(room, entry, 1))
-  if (slot >= 0) room.book.raiseGeneration(slot, word(room, entry, 2))
+  const slot = room.book.slotOf(wide(room, entry, 1))
+  if (slot >= 0) room.book.raiseGeneration(slot, word(room, entry, 3))
 }
 
 /** An `onJoin` that throws refuses the join and despawns what the session owns. */
@@ -195,11 +193,11 @@ function eachOwned(room: ActiveRoom, slot: number, visit: (table: AuthorTable, r
 function applyInput(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { book, type } = room
-  const slot = word(room, entry, 1), number = word(room, entry, 3)
-  if (!book.has(slot) || book.connectionOf(slot) !== word(room, entry, 2) || number <= book.appliedThroughOf(slot)) return
+  const slot = word(room, entry, 1), number = word(room, entry, 4)
+  if (!book.has(slot) || book.connectionOf(slot) !== wide(room, entry, 2) || number <= book.appliedThroughOf(slot)) return
   book.setAppliedThrough(slot, number)
   room.moved.add(slot)
-  const input = type.full.inputs[word(room, entry, 5)]
+  const input = type.full.inputs[word(room, entry, 6)]
   const handler = type.definition.handlers.onInput[input.name]
   const data = unpackFields(input.fields, new DataView(room.arena.buffer), entry.at + inputWords * 4, entry.at + entry.bytes)
   if (handler === undefined || data === undefined) return
@@ -221,9 +219,9 @@ function nack(room: ActiveRoom, slot: number, number: number, code: string, text
 /** A client that left has left; one whose connection was lost may come back. */
 function applyLeave(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
-  const slot = room.book.slotOf(word(room, entry, 1))
+  const slot = room.book.slotOf(wide(room, entry, 1))
   if (slot < 0) return
-  const why = leaveWhy[word(room, entry, 2)], { graceMs, handlers } = room.type.definition
+  const why = leaveWhy[word(room, entry, 3)], { graceMs, handlers } = room.type.definition
   if (why !== 'dropped' || graceMs === 0) return endSession(actor, slot, why, entry.number)
   room.book.drop(slot, room.book.clock.timeMs + graceMs)
   forgetClient(room, slot)

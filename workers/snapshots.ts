@@ -39,14 +39,14 @@ export function serveWaiting(room: ActiveRoom, section: SectionWriter, output: R
 
 function wayOf(room: ActiveRoom, waiting: Waiting): Way {
   const { arena, layout, book } = room
-  const isKnown = waiting.kind !== 'join' && waiting.epoch === room.epoch && waiting.seq >= room.forkSeq && waiting.seq <= committedSeq(arena, layout) && book.has(waiting.slot)
+  const isKnown = waiting.epoch === room.epoch && waiting.seq >= room.forkSeq && waiting.seq <= committedSeq(arena, layout) && book.has(waiting.slot)
   return !isKnown ? 'everything' : isCovered(room, waiting) ? 'sections' : 'blocks'
 }
 
 function post({ room, cursor, seq }: Area, output: RingWriter, kind: number, targets: readonly Waiting[]): boolean {
   const { layout, epoch, book } = room
   const words = [room.key, kind, ...wideWords(epoch), ...wideWords(seq), book.clock.tick >>> 0, layout.snapshot, cursor - layout.snapshot, targets.length]
-  for (const { connection, slot } of targets) words.push(connection, slot, book.appliedThroughOf(slot), book.generationOf(slot))
+  for (const { connection, slot } of targets) words.push(...wideWords(connection), slot, book.appliedThroughOf(slot), book.generationOf(slot))
   return send(output, toMain.snapshot, words)
 }
 

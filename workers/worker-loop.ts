@@ -7,7 +7,7 @@
 import { monotonicMs } from '../src/base/clock.js'
 import { armDoorbell, countTurn, freeBlock, openBlocks, type Arena, type Block } from '../src/memory/arena.js'
 import { atInputRing, atWake } from '../src/memory/arena-layout.js'
-import { openFlags, openWords, send, toMain } from '../src/memory/crossing.js'
+import { openFlags, openWords, send, toMain, wideWords } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
 import { hasEntries } from '../src/memory/journal.js'
 import { atStays, atStoredSeq, atTickUs } from '../src/memory/room-layout.js'
@@ -90,7 +90,7 @@ function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
       worker.closed.delete(key)
     },
     refuse: (roomKey, connection, code) => worker.context.refuse(roomKey, connection, code),
-    nack: (roomKey, slot, connection, number, code) => { send(worker.output, toMain.nack, [roomKey, slot, connection, number], encode(code)) },
+    nack: (roomKey, slot, connection, number, code) => { send(worker.output, toMain.nack, [roomKey, slot, ...wideWords(connection), number], encode(code)) },
   }
 }
 

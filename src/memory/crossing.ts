@@ -11,32 +11,32 @@ import { claim, publish, type RingReader, type RingWriter } from './ring.js'
 /** Input ring, main to worker. Words, then bytes. */
 export const toWorker = {
   open: 1,      // roomKey, typeNumber, epochLow, epochHigh, parentLow, parentHigh, forkLow, forkHigh, flags, idBytes, optionsBytes | id, options, match
-  join: 2,      // roomKey, connection, sessionIdBytes, userBytes | session id, user as JSON, join data
-  input: 3,     // roomKey, slot, connection, number, from, input | data
-  leave: 4,     // roomKey, connection, why (0 left, 1 dropped)
-  resync: 5,    // roomKey, slot, connection, epochLow, epochHigh, seqLow, seqHigh
+  join: 2,      // roomKey, connectionLow, connectionHigh, sessionIdBytes, userBytes | session id, user as JSON, join data
+  input: 3,     // roomKey, slot, connectionLow, connectionHigh, number, from, input | data
+  leave: 4,     // roomKey, connectionLow, connectionHigh, why (0 left, 1 dropped)
+  resync: 5,    // roomKey, slot, connectionLow, connectionHigh, epochLow, epochHigh, seqLow, seqHigh: the client's position, or nobody's
   release: 6,   // roomKey: the main thread has let go of a closed room's block
   stop: 7,      //
-  resume: 8,    // roomKey, connection, generation, firstHeld, epochLow, epochHigh, seqLow, seqHigh | session id
-  ready: 9,     // roomKey, connection, generation: the Welcome that issued it has arrived
+  resume: 8,    // roomKey, connectionLow, connectionHigh, generation, firstHeld | session id
+  ready: 9,     // roomKey, connectionLow, connectionHigh, generation: the Welcome that issued it has arrived
 } as const
-export const openWords = 11, joinWords = 4, inputWords = 6, resumeWords = 8
+export const openWords = 11, joinWords = 5, inputWords = 7, resumeWords = 5
 
 /** Output ring, worker to main. */
 export const toMain = {
   opened: 1,    // roomKey, block address
   failed: 2,    // roomKey | code                                            the room did not open
   record: 3,    // roomKey, address, bytes                                   in the room's history
-  snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connection, slot, last input, generation of each
-  refused: 5,   // roomKey, connection | code                                a join
-  nack: 6,      // roomKey, slot, connection, number | code                  an input that never reached the journal
+  snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connectionLow, connectionHigh, slot, last input, generation of each
+  refused: 5,   // roomKey, connectionLow, connectionHigh | code             a join
+  nack: 6,      // roomKey, slot, connectionLow, connectionHigh, number | code   an input that never reached the journal
   closed: 7,    // roomKey, keep | code                                      the main thread answers with release. keep 0: forget what is stored
   listing: 9,   // roomKey, isLocked | packed listing                        what joins and lists may know
   store: 8,     // roomKey, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes    in the room's snapshot area
 } as const
-export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 2, listingWords = 2
+export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 3, nackWords = 5, closedWords = 2, listingWords = 2
 
-export const targetWords = 4
+export const targetWords = 5
 
 /** `open`: 1 what is stored of it was posted, 2 it stays though nobody is in it. */
 export const openFlags = { stored: 1, stays: 2 } as const

@@ -14,7 +14,7 @@ import { broadcastSection, type Traffic } from './broadcast.js'
 import type { Client, RoomEntry } from './client.js'
 import { leaveRoom } from './rooms.js'
 import type { Tokens } from './tokens.js'
-import { tell, wakeWorker, type SnapshotPost, type SnapshotTarget, type WorkerLink } from './worker-link.js'
+import { tellSurely, wakeWorker, type SnapshotPost, type SnapshotTarget, type WorkerLink } from './worker-link.js'
 
 export interface Outbox {
   readonly backlogBytes: number
@@ -122,6 +122,7 @@ function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]
     if ((flags & routeFlags.joined) !== 0) {
       client.slot = slot
       room.bySlot.set(slot, client)
+      askResync(client)
     } else if ((flags & routeFlags.replaced) !== 0) {
       dismiss(outbox, client, 'replaced')
     } else if ((flags & routeFlags.left) !== 0) {
@@ -198,16 +199,17 @@ const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: Snapsh
 export function handOut(outbox: Outbox, client: Client): void {
   while (client.chunks.length > 0 && client.socket.buffered() <= outbox.backlogBytes) send(outbox, client, client.chunks.shift()!)
   if (client.chunks.length > 0 || client.state !== 'catching' || client.room === undefined) return
-  if (client.seq === client.room.lastSeq) client.state = 'live'
-  else askResync(client)
+  if (client.seq === client.room.lastSeq) { client.state = 'live'; return }
+  client.state = 'behind'
+  askResync(client)
 }
 
 /** The client's position goes to the room's worker, which answers with what is missing, or a snapshot. */
 export function askResync(client: Client): void {
   const { room } = client
-  client.state = 'behind'
   if (room === undefined || client.asked) return
-  client.asked = tell(room.link, toWorker.resync, [room.key, client.slot, client.connection, ...wideWords(client.epoch), ...wideWords(client.seq)])
+  client.asked = true
+  tellSurely(room.link, toWorker.resync, [room.key, client.slot, ...wideWords(client.connection), ...wideWords(client.epoch), ...wideWords(client.seq)])
 }
 
 /** The socket has taken what was queued. */
@@ -222,11 +224,9 @@ export function askAgain(link: WorkerLink, rooms: Iterable<RoomEntry>): void {
     if (room.link !== link) continue
     storeWord(link.arena, room.base + atSnapshotBusy, 0)
     for (const client of room.bySlot.values()) {
-      if (client.state !== 'joining' && !client.asked) continue
-      const state = client.state
+      if (!client.asked) continue
       client.asked = false
       askResync(client)
-      client.state = state
     }
   }
 }

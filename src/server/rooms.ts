@@ -146,5 +146,5 @@ export function detachClient(client: Client): RoomEntry | undefined {
 /** The stay is over, whoever ended it: a worker that has ended the session itself finds nobody of that connection. `why`: 0 left, 1 dropped. */
 export function leaveRoom(client: Client, why: number): void {
   const room = detachClient(client)
-  if (room !== undefined && room.state !== 'closed') tellSurely(room.link, toWorker.leave, [room.key, client.connection, why])
+  if (room !== undefined && room.state !== 'closed') tellSurely(room.link, toWorker.leave, [room.key, ...wideWords(client.connection), why])
 }

@@ -8,7 +8,7 @@ import {
 
 export const recordShape = defineEnvelope('KREC', 14, 5, 0)
 const vectors = { data: 0, sections: 1, routes: 2, nacks: 3, receivers: 4 } as const
-const sectionRefWords = 4, routeWords = 4, nackWords = 4, receiverWords = 2
+const sectionRefWords = 4, routeWords = 5, nackWords = 4, receiverWords = 2
 
 export const recordAudience = { everyone: 0, owner: 1, server: 2, some: 3 } as const
 export const routeFlags = { joined: 1, left: 2, closing: 4, replaced: 8 } as const
@@ -60,9 +60,9 @@ export function addSection(writer: RecordWriter, stream: number, audience: numbe
 export function addRoute(writer: RecordWriter, slot: number, connection: number, appliedThrough: number, flags: number, section: number): void {
   const at = stage(writer.routes), { words } = writer.routes
   words[at] = slot
-  words[at + 1] = connection
-  words[at + 2] = appliedThrough
-  words[at + 3] = flags | (section + 1) << 16
+  putWide(words, at + 1, connection)
+  words[at + 3] = appliedThrough
+  words[at + 4] = flags | (section + 1) << 16
 }
 
 /** `text`: UTF-8 of the code, or code, LF, text. */
@@ -133,7 +133,7 @@ export function readRoutes(views: WordViews, at: number): Route[] {
   const { u32 } = views, from = vectorAt(views, at, vectors.routes)
   return Array.from({ length: vectorLength(views, from) }, (_, index) => {
     const word = (from >>> 2) + index * routeWords
-    return { slot: u32[word], connection: u32[word + 1], appliedThrough: u32[word + 2], flags: u32[word + 3] & 0xffff, section: (u32[word + 3] >>> 16) - 1 }
+    return { slot: u32[word], connection: getWide(u32, word + 1), appliedThrough: u32[word + 3], flags: u32[word + 4] & 0xffff, section: (u32[word + 4] >>> 16) - 1 }
   })
 }
 
