@@ -11,7 +11,7 @@ import { allocateBlock, type Arena, type Block } from '../src/memory/arena.js'
 import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
-  atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
+  atBeganSeq, atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
   atTypeNumber, layoutRoom, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
@@ -132,6 +132,7 @@ function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, p
   writeWide(arena, base + atHistoryOldest, forkSeq + 1)
   storeWide(arena, base + atReleasedSeq, forkSeq)
   storeWide(arena, base + atStoredSeq, forkSeq)
+  writeWide(arena, base + atBeganSeq, forkSeq)
   arena.u32[(base + atStays) >>> 2] = stays ? 1 : 0
   const bytes = Buffer.from(id)
   assert(bytes.length <= roomIdBytesMax, 'open: a room id fits the header')

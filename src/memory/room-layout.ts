@@ -34,6 +34,7 @@ import { align } from './views.js'
  *   320  skipInputsThrough (wide)      heapDeaths     -
  *   336  storedSeq (wide)              stays          -                 the newest snapshot that is in the store, written by the main thread.
  *                                                                  stays: it is not closed when nobody is in it
+ *   352  beganSeq (wide)                                            what this block was filled with: history and stamps reach no further back
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
 export const roomHeaderBytes = 512
@@ -64,6 +65,7 @@ export const atSkipInputsThrough = 320
 export const atHeapDeaths = 328
 export const atStoredSeq = 336
 export const atStays = 344
+export const atBeganSeq = 352
 
 export const historyRecordsMax = 512
 

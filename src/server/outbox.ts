@@ -4,6 +4,7 @@
  * released, and history may be overwritten up to there.
  */
 import { errorEntry } from '../base/errors.js'
+import { leadsOver, type Lineage } from '../base/lineage.js'
 import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWide, storeWord } from '../memory/views.js'
@@ -43,17 +44,29 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
   const shared = sections.find(({ stream }) => stream === roomStream)
   const section = shared === undefined ? undefined : bytesOf(room, shared)
   for (const client of room.bySlot.values()) {
-    if (client.state !== 'live') continue
+    if (client.state !== 'live' || !goesOn(outbox, client, head)) continue
     const own = due.get(client.slot)
     if (own === undefined && section === undefined) { client.seq = head.seq; continue }
     if (client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; continue }
     client.seq = head.seq
-    client.epoch = head.epoch
     if (own === undefined) broadcastSection(outbox.traffic, client, section!)
     else sendFrame(outbox, client, section, own, head.durableSeq)
   }
   enterAndLeave(outbox, room, routes)
   storeWide(arena, room.base + atReleasedSeq, head.seq)
+}
+
+/** A live client that has seen everything up to the fork of a new epoch goes on in it, and is told; any other is behind. */
+function goesOn(outbox: Outbox, client: Client, head: Lineage): boolean {
+  if (client.epoch === head.epoch) return true
+  if (leadsOver(head, client)) {
+    client.epoch = head.epoch
+    send(outbox, client, writeResynced({ kind: snapshotKind.sections, epoch: client.epoch, seq: client.seq }))
+    return true
+  }
+  client.state = 'behind'
+  askResync(client)
+  return false
 }
 
 const bytesOf = ({ link }: RoomEntry, { address, bytes }: SectionRef): Uint8Array => link.arena.u8.subarray(address, address + bytes)
@@ -178,12 +191,14 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   room.bySlot.set(target.slot, client)
   if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
+  // Whoever has just come back reads it from the Welcome.
+  const rewound = !isJoin && client.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client)
   Object.assign(client, position)
   client.chunks = chunks
   client.state = 'catching'
   client.socket.cork(() => {
     if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
-    if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, ...position }))
+    if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, rewound, ...position }))
     handOut(outbox, client)
   })
 }

@@ -145,6 +145,13 @@ export function finishSection(writer: SectionWriter, head: SectionHead): number 
   return end - at
 }
 
+/** Says a section again in another epoch: its copy, never the one in a record. */
+export function writeSectionEpoch({ u32 }: WordViews, at: number, epoch: number): void {
+  const from = (at + u32[at >>> 2] + 4) >>> 2
+  u32[from] = epoch >>> 0
+  u32[from + 1] = high(epoch)
+}
+
 /** The head of a section of our own. */
 export function readSectionHead({ u32 }: WordViews, at: number): SectionHead {
   const from = (at + u32[at >>> 2] + 4) >>> 2

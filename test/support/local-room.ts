@@ -177,7 +177,7 @@ function deliverSnapshot(arena: Arena, clients: readonly LocalClient[], at: numb
     client.slot = arena.u32[from + 2]
     client.isCut = false
     if (words[1] === 1) expectSnapshot(client.replication, words[2] + words[3] * 2 ** 32, words[4] + words[5] * 2 ** 32)
-    else expectSections(client.replication)
+    else expectSections(client.replication, words[2] + words[3] * 2 ** 32)
     for (let chunk = words[7]; chunk < words[7] + words[8];) {
       const bytes = arena.u32[chunk >>> 2], stream = arena.u32[(chunk >>> 2) + 1]
       if (stream === roomStream || stream === sessionStream(client.slot)) give(client, copyOf(arena, chunk + 8, bytes))
