@@ -1,8 +1,6 @@
-#!/usr/bin/env node
-/** `kasagi`: serves projects. A mistake is one line on stderr and exit code 2. */
-import { readFileSync } from 'node:fs'
+/** What `kasagi` does: serves projects. A mistake is one line on stderr and exit code 2. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { KasagiError } from './base/errors.js'
 import { optionsHelp, parseConfig, type Config } from './config.js'
@@ -14,13 +12,14 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 
 const help = `kasagi ${version}: rooms that stay in step
 
+  kasagi serve              serve the project in the current folder
   kasagi serve PROJECT…     serve one or more projects
   kasagi --version
 
 A project is a folder with
   rooms/    room files: export default defineRoom(schema, { … })
   shared/   schemas and constants that rooms and pages share
-  web/      pages; web/main.ts is bundled to main.js
+  web/      pages: index.html; web/main.ts is bundled to main.js
 The first project is served at /, each at /<its folder's name>/.
 
 Options of serve, each also as environment variable (--port: KASAGI_PORT)
@@ -33,8 +32,8 @@ async function main(argv: readonly string[]): Promise<void> {
   const [command, ...rest] = argv
   if (command !== 'serve') throw new KasagiError('bad-option', `${command} is no command; try: kasagi serve <project>`)
   const { config, rest: folders } = parseConfig(rest, process.env)
-  if (folders.length === 0) throw new KasagiError('bad-option', 'name a project folder: kasagi serve <project>')
-  await serve(config, folders)
+  if (folders.length === 0 && !existsSync('rooms')) throw new KasagiError('no-project', 'this folder has no rooms/; go to one that has, or name it: kasagi serve <project>')
+  await serve(config, folders.length === 0 ? ['.'] : folders)
 }
 
 async function serve(config: Config, folders: readonly string[]): Promise<void> {
@@ -48,7 +47,7 @@ async function serve(config: Config, folders: readonly string[]): Promise<void> 
   } catch (error) {
     rmSync(outFolder, { recursive: true, force: true })
     if (error instanceof KasagiError && error.code === 'port-busy') {
-      throw new KasagiError('port-busy', `port ${config.port} is taken by another program; type: PORT=${config.port + 1} make run, or add --port ${config.port + 1}`)
+      throw new KasagiError('port-busy', `port ${config.port} is taken by another program; add --port ${config.port + 1}, or put PORT=${config.port + 1} before the command`)
     }
     throw error
   }
@@ -57,9 +56,9 @@ async function serve(config: Config, folders: readonly string[]): Promise<void> 
 function banner(engine: Engine, projects: readonly Project[], scheme: 'http' | 'https'): string {
   const node = process.versions.node.split('.').slice(0, 2).join('.')
   const wide = Math.max(...projects.map(({ name }) => name.length))
-  const lines = projects.map(({ name, title, mounts }) => {
+  const lines = projects.map(({ name, title, mounts, web }) => {
     const url = `${scheme}://localhost:${engine.port}${mounts[0]}`
-    return `  ${name.padEnd(wide)}  ${url.padEnd(32)} ${title}`.trimEnd().slice(0, 80)
+    return `  ${name.padEnd(wide)}  ${url.padEnd(32)} ${web.has('index.html') ? title : 'no page: web/index.html is missing'}`.trimEnd().slice(0, 80)
   })
   const workers = `${engine.workers} worker${engine.workers === 1 ? '' : 's'}`
   const kept = engine.place === '' ? 'rooms are not kept' : `rooms kept in ${engine.place}/`

@@ -103,12 +103,12 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
   const given = new Map<string, unknown>()
   const rest: string[] = []
   for (let at = 0; at < argv.length; at++) {
-    if (!argv[at].startsWith('--')) { rest.push(argv[at]); continue }
+    if (!argv[at].startsWith('-')) { rest.push(argv[at]); continue }
     const [flag, inline] = splitFlag(argv[at])
-    const setting = settings.find((entry) => entry.flag === flag && entry.isSecret !== true)
-    if (setting === undefined) throw new KasagiError('bad-option', `--${flag} is no option${suggestion(flag)}; see kasagi serve --help`)
+    const setting = settings.find((entry) => `--${entry.flag}` === flag && entry.isSecret !== true)
+    if (setting === undefined) throw new KasagiError('bad-option', `${flag} is no option${suggestion(flag.replace(/^-+/, ''))}; see kasagi serve --help`)
     const text = inline ?? (setting.value === '' ? '' : argv[++at])
-    const value = read(setting, text, `--${flag}`)
+    const value = read(setting, text, flag)
     given.set(setting.key, Array.isArray(value) ? [...(given.get(setting.key) as string[] | undefined ?? []), ...(value as string[])] : value)
   }
   for (const setting of settings) {
@@ -122,7 +122,7 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
 
 function splitFlag(argument: string): [string, string | undefined] {
   const at = argument.indexOf('=')
-  return at < 0 ? [argument.slice(2), undefined] : [argument.slice(2, at), argument.slice(at + 1)]
+  return at < 0 ? [argument, undefined] : [argument.slice(0, at), argument.slice(at + 1)]
 }
 
 function read(setting: Setting, text: string | undefined, name: string): unknown {

@@ -14,8 +14,10 @@ afterAll(() => { for (const child of started) child.kill('SIGKILL'); rmSync(fold
 
 interface Run { readonly child: ReturnType<typeof spawn>; readonly exit: Promise<number | null>; out: string; err: string }
 
-function kasagi(...argv: string[]): Run {
-  const child = spawn(process.execPath, ['dist/src/cli.js', ...argv], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, KASAGI_DATA: join(folder, `data-${started.length}`) } })
+const kasagi = (...argv: string[]): Run => runNode(['dist/src/cli.js', ...argv])
+
+function runNode(argv: readonly string[]): Run {
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, KASAGI_DATA: join(folder, `data-${started.length}`) } })
   started.push(child)
   const run: Run = { child, out: '', err: '', exit: new Promise((resolve) => { child.on('exit', resolve) }) }
   child.stdout.on('data', (data: Buffer) => { run.out += data.toString() })
@@ -47,7 +49,19 @@ describe('cli', () => {
     await expectOneLine(kasagi('sevre', 'x'), 'sevre is no command')
     await expectOneLine(kasagi('serve', '--wrokers', '2', 'x'), 'did you mean --workers?')
     await expectOneLine(kasagi('serve', join(folder, 'absent')), 'does not exist')
-    await expectOneLine(kasagi('serve'), 'name a project folder')
+    await expectOneLine(kasagi('serve', '-p', '9002'), '-p is no option; did you mean --port?; see kasagi serve --help')
+    await expectOneLine(kasagi('serve', 'README.md'), 'README.md is no folder')
+    await expectOneLine(kasagi('serve', 'docs'), 'docs has no rooms; a room is a file in ')
+    await expectOneLine(kasagi('serve'), 'this folder has no rooms/')
+  })
+
+  it('cli: on a Node that is too old, or without a package\'s binary, nothing starts: one line', async () => {
+    const older = "data:text/javascript,Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.9.0' } })"
+    await expectOneLine(runNode(['--import', older, 'dist/src/bin.js', '--version']), 'needs Node 20.10 or later; this is 20.9.0')
+    const foreign = "data:text/javascript,Object.defineProperty(process, 'arch', { value: 'none' })"
+    await expectOneLine(runNode(['--import', foreign, 'dist/src/bin.js', '--version']), 'run npm install again')
+    const run = runNode(['dist/src/bin.js', '--version'])
+    expect([await run.exit, run.out]).toEqual([0, '0.1.0\n'])
   })
 
   it('cli: a room that does not compile, or whose schema is wrong, is named by file, in one line', async () => {
@@ -78,6 +92,17 @@ describe('cli', () => {
     await expectOneLine(kasagi('serve', '--port', '0', '--tls-cert', certFile, 'examples/counter'), '--tls-key is missing')
     await expectOneLine(kasagi('serve', '--port', '0', '--tls-cert', certFile, '--tls-key', join(folder, 'absent'), 'examples/counter'), 'absent cannot be read')
     await expectOneLine(kasagi('serve', '--port', '0', '--tls-cert', certFile, '--tls-key', certFile, 'examples/counter'), 'are no certificate with its key')
+  })
+
+  it('cli: a project without a page says so, at the start and to who asks for it', async () => {
+    const module = "import { defineSchema } from 'kasagi-engine/schema'\nimport { defineRoom } from 'kasagi-engine'\nexport default defineRoom(defineSchema('bare', {}), {})"
+    const run = kasagi('serve', '--port', '0', project('bare', module))
+    await until(() => run.out.includes('Ctrl+C'), 'the banner is printed')
+    expect(run.out).toContain('no page: web/index.html is missing')
+    const page = await fetch(/http:\/\/localhost:\d+\//.exec(run.out)![0])
+    expect([page.status, await page.text()]).toEqual([404, 'bare runs, but has no page: web/index.html is missing\n'])
+    run.child.kill('SIGTERM')
+    expect(await run.exit).toBe(0)
   })
 
   it('cli: serves, prints where, and ends with exit code 0 on SIGTERM', async () => {

@@ -12,6 +12,7 @@ describe('config', () => {
 
   it('config: a wrong option is one line that says what is allowed', () => {
     expect(() => parseConfig(['--prot', '1'], {})).toThrow('--prot is no option; did you mean --port?')
+    expect(() => parseConfig(['-port', '1'], {})).toThrow('-port is no option; did you mean --port?')
     expect(() => parseConfig(['--port', '99999'], {})).toThrow('--port: "99999"; allowed: 0 to 65535')
     expect(() => parseConfig(['--port'], {})).toThrow('--port: a value is missing')
     expect(() => parseConfig([], { KASAGI_WORKERS: 'many' })).toThrow('KASAGI_WORKERS: "many"; allowed: 1 to 256')

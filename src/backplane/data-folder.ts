@@ -1,9 +1,10 @@
 /**
  * The data folder: one process at a time, and nothing in it that is not ours. Main thread, at start and stop only.
  *
- *   lock     JSON: the process that holds the folder, and when it started
- *   secret   the key that signs resume tokens, unless KASAGI_SECRET gives one
- *   rooms    the store (embedded.ts)
+ *   lock         JSON: the process that holds the folder, and when it started
+ *   secret       the key that signs resume tokens, unless KASAGI_SECRET gives one
+ *   rooms        the store (embedded.ts)
+ *   .gitignore   all of it: players' data and a secret belong in no repository
  */
 import { randomBytes } from 'node:crypto'
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,7 +25,8 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 export function takeDataFolder(path: string): DataFolder {
   const lock = join(path, 'lock')
   try {
-    mkdirSync(path, { recursive: true })
+    const isNew = mkdirSync(path, { recursive: true }) !== undefined
+    if (isNew) writeFileSync(join(path, '.gitignore'), '*\n')
     takeLock(path, lock)
     return { path, secret: secretOf(path), release: () => rmSync(lock, { force: true }) }
   } catch (error) {

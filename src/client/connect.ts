@@ -14,7 +14,7 @@ import type { Replica } from './table.js'
 import { createCallbacks, createClientTable, createGlobals, refersTo, subscribe, type TableContext } from './tables.js'
 import { openWebSocket, type OpenTransport } from './web-socket.js'
 
-/** Names a server; nothing is opened before `join`. */
+/** Names a server, by ws, wss, http or https; nothing is opened before `join`. */
 export const connect = (url: string, options: ConnectOptions = {}): Connection => connectWith(openWebSocket, url, options)
 
 /** The same over any transport: what tests use. */

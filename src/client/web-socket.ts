@@ -16,7 +16,8 @@ export type OpenTransport = (url: string, handlers: TransportHandlers) => Promis
 
 export const openWebSocket: OpenTransport = async (url, handlers) => {
   const Socket = globalThis.WebSocket ?? (await import('ws')).WebSocket as unknown as typeof WebSocket
-  const socket = new Socket(url)
+  // A page's own origin is an address too.
+  const socket = new Socket(url.replace(/^http/, 'ws'))
   socket.binaryType = 'arraybuffer'
   socket.onopen = () => handlers.open()
   socket.onmessage = ({ data }: MessageEvent) => { if (data instanceof ArrayBuffer) handlers.message(data) }

@@ -3,7 +3,7 @@
  * in a map, so no request reaches the disk.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build, type BuildFailure, type Plugin } from 'esbuild'
@@ -55,6 +55,7 @@ export async function loadProjects(folders: readonly string[], outFolder: string
 async function loadProject(folder: string, isFirst: boolean, outFolder: string): Promise<Project> {
   const name = basename(folder)
   if (!existsSync(folder)) throw new KasagiError('no-project', `${folder} does not exist`)
+  if (!(await stat(folder)).isDirectory()) throw new KasagiError('no-project', `${folder} is no folder; a project is one that has rooms/`)
   const rooms = await roomFiles(folder)
   if (rooms.length === 0) throw new KasagiError('no-rooms', `${folder} has no rooms; a room is a file in ${join(folder, 'rooms')} whose default export is defineRoom(…)`)
   const roomBundle = join(outFolder, `${name}.rooms.mjs`)
@@ -107,10 +108,10 @@ const types: Record<string, string> = {
 async function bundleWeb(folder: string): Promise<Map<string, { type: string; body: Uint8Array }>> {
   const web = join(folder, 'web'), files = new Map<string, { type: string; body: Uint8Array }>()
   if (!existsSync(web)) return files
-  for (const entry of await readdir(web, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile() || entry.name.endsWith('.ts')) continue
-    const path = join(entry.path, entry.name)
-    files.set(relative(web, path).split('\\').join('/'), { type: types[extname(path)] ?? 'application/octet-stream', body: new Uint8Array(await readFile(path)) })
+  for (const name of await readdir(web, { recursive: true })) {
+    const path = join(web, name)
+    if (name.endsWith('.ts') || !(await lstat(path)).isFile()) continue
+    files.set(name.split('\\').join('/'), { type: types[extname(path)] ?? 'application/octet-stream', body: new Uint8Array(await readFile(path)) })
   }
   const main = ['main.ts', 'main.js'].map((file) => join(web, file)).find(existsSync)
   if (main === undefined) return files
@@ -127,11 +128,12 @@ async function titleOf(folder: string): Promise<string> {
 /** Writes nothing, reads nothing: answers from the maps. */
 export function serveProjects(projects: readonly Project[]): (request: HttpRequest) => HttpAnswer | undefined {
   return ({ path }) => {
-    for (const { mounts, web } of [...projects].reverse()) {
+    for (const { name, mounts, web } of [...projects].reverse()) {
       for (const mount of mounts) {
         if (`${path}/` === mount) return { status: 302, type: 'text/plain', body: '', headers: { Location: mount } }
         const file = path.startsWith(mount) ? web.get(path.slice(mount.length) || 'index.html') : undefined
         if (file !== undefined) return { status: 200, ...file }
+        if (path === mount) return { status: 404, type: types['.txt'], body: `${name} runs, but has no page: web/index.html is missing\n` }
       }
     }
     return undefined

@@ -57,6 +57,11 @@ describe('the data folder', () => {
     await second.backplane.close()
   })
 
+  it('data folder: is no part of a repository', async () => {
+    await openEmbeddedStore(join(folder, 'new')).backplane.close()
+    expect(readFileSync(join(folder, 'new/.gitignore'), 'utf8')).toBe('*\n')
+  })
+
   it('data folder: a second process is told who holds it, in one line; after a kill it is free', async () => {
     mkdirSync(folder)
     const holder = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000); console.log("up")'])

@@ -12,8 +12,7 @@ const camera: Camera = { x: size / 2, y: size / 2, scale: 1 }
 const asked = new URLSearchParams(location.search)
 const name = asked.get('name') ?? `player ${Math.floor(Math.random() * 1000)}`
 const options = { bots: Number(asked.get('bots') ?? 300), food: Number(asked.get('food') ?? 2500) }
-const server = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`
-const room = await connect(server).join(arena, { name: asked.get('room') ?? 'main', join: { name }, options })
+const room = await connect(location.origin).join(arena, { name: asked.get('room') ?? 'main', join: { name }, options })
 // For the console, and for tests.
 Object.assign(globalThis, { room })
 const { cells } = room.tables

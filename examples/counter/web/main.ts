@@ -1,7 +1,7 @@
 import { connect } from 'kasagi-engine/client'
 import { counter } from '../shared/counter.js'
 
-const room = await connect(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`).join(counter, { name: 'main' })
+const room = await connect(location.origin).join(counter, { name: 'main' })
 const show = (): void => { document.querySelector('output')!.textContent = String(room.globals.count) }
 
 room.onFlush(show)
