@@ -3,12 +3,18 @@
  * refs, routes, nacks and receivers. Sections are written in place between {@link beginRecord} and {@link finishRecord}.
  */
 import {
-  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, stage, vectorAt, vectorLength, zeroTo, type Staging, type WordViews,
+  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, stage, structAt, vectorAt, vectorLength, zeroTo, type Staging, type WordViews,
 } from './envelope.js'
+import { alignedVector, struct, structVector, type TableRule } from './verifier.js'
 
 export const recordShape = defineEnvelope('KREC', 14, 5, 0)
 const vectors = { data: 0, sections: 1, routes: 2, nacks: 3, receivers: 4 } as const
 const sectionRefWords = 4, routeWords = 5, nackWords = 4, receiverWords = 2
+
+/** What a record from another instance is verified by. */
+export const recordRule: TableRule = {
+  fields: [struct(56, true), alignedVector, structVector(sectionRefWords * 4), structVector(routeWords * 4), structVector(nackWords * 4), structVector(receiverWords * 4)],
+}
 
 export const recordAudience = { everyone: 0, owner: 1, server: 2, some: 3 } as const
 export const routeFlags = { joined: 1, left: 2, closing: 4, replaced: 8 } as const
@@ -108,8 +114,8 @@ export function finishRecord(writer: RecordWriter, head: RecordHead): number {
   return end - at
 }
 
-export function readRecordHead({ u32 }: WordViews, at: number): RecordHead {
-  const from = headAt(recordShape, at) >>> 2
+export function readRecordHead(views: WordViews, at: number): RecordHead {
+  const from = structAt(views, at, 0) >>> 2, { u32 } = views
   return {
     epoch: getWide(u32, from), seq: getWide(u32, from + 2), durableSeq: getWide(u32, from + 4), parentEpoch: getWide(u32, from + 6),
     forkSeq: getWide(u32, from + 8), journalThrough: getWide(u32, from + 10), tick: u32[from + 12],
