@@ -22,6 +22,9 @@ export interface PendingNack { readonly slot: number; readonly number: number; r
 /** A client that waits for what it misses behind its position, which is nobody's if it has just joined. */
 export interface Waiting { readonly connection: number; readonly slot: number; readonly epoch: number; readonly seq: number }
 
+/** Another instance that follows the room, and where it stands. */
+export interface Fetch { readonly request: number; readonly epoch: number; readonly seq: number }
+
 export interface ActiveRoom {
   readonly arena: Arena
   readonly type: RoomType
@@ -37,9 +40,13 @@ export interface ActiveRoom {
   readonly fault: Fault
   /** What handlers get. */
   author: Room<never, never, never, unknown>
-  readonly epoch: number
-  readonly parentEpoch: number
-  readonly forkSeq: number
+  epoch: number
+  parentEpoch: number
+  forkSeq: number
+  /** It is another instance's: its records are applied here, and no author code runs. */
+  isFollowing: boolean
+  /** Instances that wait for what they miss. */
+  fetches: Fetch[]
   /** Journal entries up to here are in the live state. */
   appliedThrough: number
   events: EmittedEvent[]

@@ -18,6 +18,9 @@ export interface InboxHandlers {
   roomOf(key: number): ActiveRoom | undefined
   open(at: number, bytes: number): void
   release(roomKey: number): void
+  record(room: ActiveRoom, at: number, bytes: number): void
+  own(room: ActiveRoom, epoch: number): void
+  follow(room: ActiveRoom): void
   stop(): void
   readonly fault: Fault
   /** A join for a room that is not here, or whose data do not fit. */
@@ -33,6 +36,9 @@ export function drainInbox(ring: RingReader, handlers: InboxHandlers): void {
   }
 }
 
+/** Behind the room's key, and a word that keeps it a multiple of 8. */
+const recordAt = 8
+
 /** False if the record has to stay where it is. */
 function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): boolean {
   const { u32 } = ring.views
@@ -43,11 +49,16 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
     case toWorker.release: handlers.release(key); break
     case toWorker.stop: handlers.stop(); break
     case toWorker.join: moveJoin(ring, at, key, room, handlers); break
-    case toWorker.input: if (room !== undefined) moveInput(ring, at, key, room, handlers); break
+    case toWorker.input: if (room?.isFollowing === false) moveInput(ring, at, key, room, handlers); break
     case toWorker.resync: if (room !== undefined) askResync(ring, at, room); break
+    case toWorker.record: if (room?.isFollowing === true) handlers.record(room, at + recordAt, ring.bytes - recordAt); break
+    case toWorker.own: if (room !== undefined) handlers.own(room, readWide(ring.views, at + 4)); break
+    case toWorker.follow: if (room !== undefined) handlers.follow(room); break
+    case toWorker.fetch: room?.fetches.push({ request: u32[(at >>> 2) + 1], epoch: readWide(ring.views, at + 8), seq: readWide(ring.views, at + 16) }); break
     case toWorker.resume: return moveResume(ring, at, key, room, handlers)
+    case toWorker.gone:
     case toWorker.leave:
-    case toWorker.ready: return room === undefined || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
+    case toWorker.ready: return room === undefined || room.isFollowing || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
   }
   return true
 }

@@ -11,7 +11,7 @@ import { allocateBlock, type Arena, type Block } from '../src/memory/arena.js'
 import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
-  atBeganSeq, atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
+  atBeganSeq, atEpoch, atFollows, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
   atTypeNumber, layoutRoom, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
@@ -22,6 +22,7 @@ import type { ActiveRoom } from './active-room.js'
 import { createAuthorRoom, type RoomLog } from './author-room.js'
 import { createAuthorTable, refersToLiving, type AuthorTable } from './author-table.js'
 import { finishCommit, flushRoom, type Flusher } from './flush.js'
+import { setFollowing, setLineage } from './following.js'
 import { guard, type Reporter } from './guard.js'
 import { committedSeq, pendingSeq, recordOf, storeCommitted, storePending } from './history.js'
 import { createTablePlan } from './plan.js'
@@ -47,8 +48,12 @@ export interface OpenRequest {
   /** What was asked of the listing by the join that opens it: a new room begins with it. */
   readonly match: Uint8Array
   readonly epoch: number; readonly parentEpoch: number; readonly forkSeq: number
+  /** Of the state that it begins with: the fork's, or where its owner is. */
+  readonly seq: number
   /** What is stored of it; undefined: a new room. */
   readonly stored: Uint8Array | undefined
+  /** It is another instance's. */
+  readonly follows: boolean
 }
 
 /** Opens a room, new or from its store, and commits its first state. Gives a code if it does not open; then nothing stays behind. */
@@ -61,7 +66,7 @@ export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'n
   const layout = layoutRoom(type.full, layoutLimitsOf(type), block.address)
   writeHeader(arena, layout, request)
   const actor = assembleRoom(context, block, layout, type)
-  const isOpen = request.stored === undefined ? create(context, actor, request) : restore(context, actor, request.stored)
+  const isOpen = request.stored === undefined ? create(context, actor, request) : request.follows ? follow(context, actor, request.stored) : restore(context, actor, request.stored)
   if (!isOpen) return 'room-failed'
   scheduleFirst(actor)
   return actor
@@ -79,9 +84,36 @@ function create({ flusher, log, report }: OpenContext, actor: Actor, { type, epo
   return flushRoom(flusher, room) !== 0
 }
 
-/** Nobody sees a room that is being restored, so its first state is committed without a record, at the seq that it forks from. */
-function restore({ log, report }: OpenContext, actor: Actor, stored: Uint8Array): boolean {
-  const { room } = actor
+/**
+ * What is stored is committed without a record, at the seq that the new epoch forks from: whoever has seen the room there goes on from it. What follows
+ * from the restore itself is the first record.
+ */
+function restore(context: OpenContext, actor: Actor, stored: Uint8Array): boolean {
+  const { log, report, flusher } = context, { room } = actor
+  if (!fill(context, room, stored)) return false
+  commitSilently(room)
+  room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
+  if (!derive(actor)) return false
+  const { onDrop } = room.type.definition.handlers
+  for (const session of [...room.book.byId.values()]) {
+    if (!session.connected) continue
+    room.book.drop(session.slot, room.book.clock.timeMs + room.type.definition.graceMs)
+    if (onDrop !== undefined) guard(room, report, 'onDrop', '', 0, () => onDrop(room.author, session))
+  }
+  flushRoom(flusher, room)
+  return true
+}
+
+/** Another instance runs it: its state is committed here as it is. */
+function follow(context: OpenContext, { room }: Actor, stored: Uint8Array): boolean {
+  if (!fill(context, room, stored)) return false
+  setFollowing(room, true)
+  commitSilently(room)
+  return true
+}
+
+/** Live state from its stored form; false, and a line that says why, if that cannot be read. */
+function fill({ log }: OpenContext, room: ActiveRoom, stored: Uint8Array): boolean {
   try {
     fillFromStore(room, readStoredRoom(stored))
   } catch (error) {
@@ -91,16 +123,28 @@ function restore({ log, report }: OpenContext, actor: Actor, stored: Uint8Array)
   }
   for (const table of room.tables) table.rebuild()
   room.book.rebuild()
-  room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
-  if (!derive(actor)) return false
-  const { onDrop } = room.type.definition.handlers
-  for (const session of [...room.book.byId.values()]) {
-    if (!session.connected) continue
-    room.book.drop(session.slot, room.book.clock.timeMs + room.type.definition.graceMs)
-    if (onDrop !== undefined) guard(room, report, 'onDrop', '', 0, () => onDrop(room.author, session))
-  }
-  commitSilently(room)
   return true
+}
+
+/** A followed room is this instance's own from here on, in a new epoch that forks from where it stands. False if its code fails. */
+export function takeOver(context: OpenContext, actor: Actor, epoch: number): boolean {
+  const { room } = actor
+  setFollowing(room, false)
+  setLineage(room, { epoch, parentEpoch: room.epoch, forkSeq: committedSeq(room.arena, room.layout) })
+  return resume(context, actor)
+}
+
+/** A room is no longer this instance's: what it had not committed is undone, and it follows. */
+export function stepDown({ room }: Actor): void {
+  setFollowing(room, true)
+  restoreLive(room)
+  room.events.length = room.nacks.length = room.replaced.length = 0
+  room.eventBytes = room.nackBytes = room.missedEvents = 0
+  for (const slots of [room.moved, room.joined, room.ownRows, room.ending]) slots.clear()
+  room.left.clear()
+  room.isCommitted = true
+  room.flushSkipped = false
+  room.closing = undefined
 }
 
 /** Takes over the room in `block`; undefined if it had never committed anything, so that it is opened anew. */
@@ -113,15 +157,22 @@ export function attachRoom(context: OpenContext, block: Block, types: readonly R
   assert(arena.u32[(block.address + atLayoutHash) >>> 2] === layout.hash, 'open: a successor runs the same field tables')
   const actor = assembleRoom(context, block, layout, type)
   finishPending(context, actor)
-  restoreLive(actor.room)
-  actor.room.book.rebuild()
-  actor.room.author = createAuthorRoom(actor.room, actor.timers, context.log) as unknown as ActiveRoom['author']
-  derive(actor)
-  scheduleFirst(actor)
+  if (!actor.room.isFollowing) resume(context, actor)
   return actor
 }
 
-function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq, stays }: OpenRequest): void {
+/** Runs a room from its committed state. */
+function resume({ log }: OpenContext, actor: Actor): boolean {
+  const { room } = actor
+  restoreLive(room)
+  room.book.rebuild()
+  room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
+  const isDerived = derive(actor)
+  scheduleFirst(actor)
+  return isDerived
+}
+
+function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq, seq, stays }: OpenRequest): void {
   const { base } = layout
   arena.u32[(base + atLayoutHash) >>> 2] = layout.hash
   arena.u32[(base + atRoomKey) >>> 2] = key
@@ -129,10 +180,10 @@ function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, p
   writeWide(arena, base + atEpoch, epoch)
   writeWide(arena, base + atParentEpoch, parentEpoch)
   writeWide(arena, base + atForkSeq, forkSeq)
-  writeWide(arena, base + atHistoryOldest, forkSeq + 1)
-  storeWide(arena, base + atReleasedSeq, forkSeq)
-  storeWide(arena, base + atStoredSeq, forkSeq)
-  writeWide(arena, base + atBeganSeq, forkSeq)
+  writeWide(arena, base + atHistoryOldest, seq + 1)
+  storeWide(arena, base + atReleasedSeq, seq)
+  storeWide(arena, base + atStoredSeq, seq)
+  writeWide(arena, base + atBeganSeq, seq)
   arena.u32[(base + atStays) >>> 2] = stays ? 1 : 0
   const bytes = Buffer.from(id)
   assert(bytes.length <= roomIdBytesMax, 'open: a room id fits the header')
@@ -165,7 +216,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     plans: rows.map(createTablePlan),
     author: undefined as unknown as ActiveRoom['author'],
     epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
-    appliedThrough: readWide(arena, base + atJournalThrough),
+    appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [],
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
     moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
     dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
@@ -217,7 +268,7 @@ function finishPending({ arena, flusher }: OpenContext, { room }: Actor): void {
   finishCommit(flusher, room, seq, record.address, record.bytes)
 }
 
-/** Committed columns, rows and generations from live ones, at the fork's seq. */
+/** Committed columns, rows and generations from live ones, at the seq that the block begins with. */
 function commitSilently(room: ActiveRoom): void {
   const { arena, layout } = room
   for (const { rows, layout: table } of room.plans) {
@@ -231,8 +282,9 @@ function commitSilently(room: ActiveRoom): void {
   }
   room.events.length = room.eventBytes = 0
   room.ownRows.clear()
-  storePending(arena, layout, room.forkSeq)
-  storeCommitted(arena, layout, room.forkSeq)
+  const seq = readWide(arena, layout.base + atBeganSeq)
+  storePending(arena, layout, seq)
+  storeCommitted(arena, layout, seq)
 }
 
 const columnsOf = (table: TableLayout): ColumnLayout[] => [table.generation, ...(table.id === undefined ? [] : [table.id]), ...table.columns]

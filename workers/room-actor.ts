@@ -104,6 +104,7 @@ function applyEntry(actor: Actor, entry: JournalEntry): void {
     case toWorker.ready: return applyReady(actor, entry)
     case toWorker.input: return applyInput(actor, entry)
     case toWorker.leave: return applyLeave(actor, entry)
+    case toWorker.gone: return applyGone(actor, entry)
     default: throw new Error(`journal: an entry of kind ${entry.kind}`)
   }
 }
@@ -218,15 +219,29 @@ function nack(room: ActiveRoom, slot: number, number: number, code: string, text
 
 /** A client that left has left; one whose connection was lost may come back. */
 function applyLeave(actor: Actor, entry: JournalEntry): void {
-  const { room, report } = actor
+  const { room } = actor
   const slot = room.book.slotOf(wide(room, entry, 1))
   if (slot < 0) return
-  const why = leaveWhy[word(room, entry, 3)], { graceMs, handlers } = room.type.definition
-  if (why !== 'dropped' || graceMs === 0) return endSession(actor, slot, why, entry.number)
+  const why = leaveWhy[word(room, entry, 3)]
+  if (why === 'dropped') dropSession(actor, slot, entry.number)
+  else endSession(actor, slot, why, entry.number)
+}
+
+/** An instance is gone, and the connections of its clients with it. */
+function applyGone(actor: Actor, entry: JournalEntry): void {
+  const { book } = actor.room, instance = word(actor.room, entry, 1)
+  for (const { slot } of [...book.byId.values()]) if (instanceOf(book.connectionOf(slot)) === instance) dropSession(actor, slot, entry.number)
+}
+
+const instanceOf = (connection: number): number => Math.floor(connection / 0x1_0000_0000)
+
+/** Its client may come back until its grace time ends. */
+function dropSession(actor: Actor, slot: number, journalNumber: number): void {
+  const { room, report } = actor, { graceMs, handlers: { onDrop } } = room.type.definition
+  if (graceMs === 0) return endSession(actor, slot, 'dropped', journalNumber)
   room.book.drop(slot, room.book.clock.timeMs + graceMs)
   forgetClient(room, slot)
-  const { onDrop } = handlers
-  if (onDrop !== undefined) guard(room, report, 'onDrop', '', entry.number, () => onDrop(room.author, room.book.at(slot)))
+  if (onDrop !== undefined) guard(room, report, 'onDrop', '', journalNumber, () => onDrop(room.author, room.book.at(slot)))
 }
 
 /** Sessions that `session.end` named, and dropped ones whose grace time has passed. */

@@ -47,6 +47,7 @@ export interface SessionBook {
   putOwnRow(section: SectionWriter, slot: number): void
   /** Slots whose own row has been despawned since they were last asked for. */
   lostRows(): number[]
+  /** Takes everybody from the live rows: after a recovery, and when another instance has written them. */
   rebuild(): void
 }
 
@@ -135,6 +136,9 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       return lost
     },
     rebuild: () => {
+      bySlot.length = 0
+      byId.clear()
+      byConnection.clear()
       for (let slot = nextRow(sessions.rowsOf, 0); slot >= 0; slot = nextRow(sessions.rowsOf, slot + 1)) enroll(slot)
     },
   }

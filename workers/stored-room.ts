@@ -13,7 +13,7 @@ import { serverStream, type SectionWriter } from '../src/wire/section.js'
 import { applySection, openSection } from '../src/client/apply.js'
 import { createReplica, type Replica } from '../src/client/table.js'
 import type { ActiveRoom } from './active-room.js'
-import { closeEntry, handOver, openArea, putTables } from './area.js'
+import { closeEntry, handOver, openArea, putTables, type Area } from './area.js'
 
 /** Beside the streams of the wire: the field tables themselves. */
 const tablesStream = 0xffff_ffff
@@ -21,12 +21,18 @@ const tablesStream = 0xffff_ffff
 /** Writes the room into its area, which is free, and hands it to the main thread; false if it could not be posted. */
 export function storeRoom(room: ActiveRoom, section: SectionWriter, output: RingWriter): boolean {
   const area = openArea(room, section)
+  putStored(area)
+  const { layout, epoch, book } = room
+  return handOver(area, () => send(output, toMain.store, [room.key, ...wideWords(epoch), ...wideWords(area.seq), book.clock.tick >>> 0, layout.snapshot, area.cursor - layout.snapshot]))
+}
+
+/** The room in its stored form. */
+export function putStored(area: Area): void {
+  const { room } = area
   const json = new TextEncoder().encode(JSON.stringify(room.type.full.tables))
   room.arena.u8.set(json, area.cursor + 8)
   closeEntry(area, json.length, tablesStream)
   putTables(area, serverStream, room.plans, { table: ({ layout }) => layout.index, field: (_, field) => field }, 0)
-  const { layout, epoch, book } = room
-  return handOver(area, () => send(output, toMain.store, [room.key, ...wideWords(epoch), ...wideWords(area.seq), book.clock.tick >>> 0, layout.snapshot, area.cursor - layout.snapshot]))
 }
 
 /** What is stored of a room cannot be used; the message says why, in one line. */

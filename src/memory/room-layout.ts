@@ -34,7 +34,7 @@ import { align } from './views.js'
  *   320  skipInputsThrough (wide)      heapDeaths     -
  *   336  storedSeq (wide)              stays          -                 the newest snapshot that is in the store, written by the main thread.
  *                                                                  stays: it is not closed when nobody is in it
- *   352  beganSeq (wide)                                            what this block was filled with: history and stamps reach no further back
+ *   352  beganSeq (wide)                follows        -                 follows: it is another instance's. beganSeq: what this block was filled with: history and stamps reach no further back
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
 export const roomHeaderBytes = 512
@@ -66,6 +66,7 @@ export const atHeapDeaths = 328
 export const atStoredSeq = 336
 export const atStays = 344
 export const atBeganSeq = 352
+export const atFollows = 360
 
 export const historyRecordsMax = 512
 

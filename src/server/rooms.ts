@@ -89,7 +89,7 @@ export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
   const flags = (stored === undefined ? 0 : openFlags.stored) | (opening.stays ? openFlags.stays : 0)
   if (stored !== undefined) rooms.post(link, { roomKey: entry.key, stored })
   const words = [
-    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), flags, id.length, opening.options.length,
+    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), ...wideWords(entry.forkSeq), flags, id.length, opening.options.length,
   ]
   return tell(link, toWorker.open, words, id, opening.options, opening.match)
 }

@@ -71,7 +71,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   const type = createRoomType(module, 0)
   const actor = openRoom({
     arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, refuse: (_, __, code) => { refused.push(code) },
-  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
   let nowMs = 0, lastConnection = 0
@@ -86,7 +86,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
     storeWord(arena, room.layout.base + atSnapshotBusy, 0)
   }
   const drain = (): void => drainInbox(inbox, {
-    roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
+    roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, record: () => {}, own: () => {}, follow: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
   })
   const local: LocalRoom = {
     arena, type, actor, clients, errors, refused, holds: false, letGo: () => { local.holds = false; storeWide(arena, room.layout.base + atReleasedSeq, committedSeq(arena, room.layout)) }, skipped: () => skipped,
