@@ -10,7 +10,7 @@ import { writeWide } from '../src/memory/views.js'
 import { generationField, idField, isSlot } from '../src/schema/field-tables.js'
 import { vectorAt, vectorLength } from '../src/wire/envelope.js'
 import { readRecordHead, readSections, recordAudience, type SectionRef } from '../src/wire/record.js'
-import { columnWords, form, rowSetWords, sectionVectors, what } from '../src/wire/section.js'
+import { columnWords, form, rowSetWords, sectionVectors, serverStream, what } from '../src/wire/section.js'
 import type { PublicIndex } from './public-index.js'
 
 /** A row set in memory: a bitmap over `words` words from row `first` on, or a plain range. */
@@ -47,6 +47,11 @@ export function applyRecord(
   }
   // Another instance's record speaks of that instance's journal.
   if (mirror === undefined) writeWide(arena, layout.base + atJournalThrough, readRecordHead(arena, record).journalThrough)
+}
+
+/** Puts a chunk of a stored room at `address`, which was checked, into committed columns. */
+export function applyStateChunk(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, address: number): void {
+  applySection({ arena, layout, publicIndex, bitmaps: noBitmaps, mirror: undefined, rowSets: 0 }, { stream: serverStream, audience: recordAudience.server, address, bytes: 0 })
 }
 
 function applySection(applying: Applying, section: SectionRef): void {

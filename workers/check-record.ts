@@ -32,6 +32,12 @@ export function isRecord(arena: Arena, layout: RoomLayout, type: RoomType, at: n
     && readReceivers(arena, at).every(({ section }) => sections[section]?.audience === recordAudience.some)
 }
 
+/** True if the `bytes` bytes at `at`, a multiple of 8, are a chunk of this room's whole state. */
+export function isStateChunk(arena: Arena, layout: RoomLayout, type: RoomType, at: number, bytes: number): boolean {
+  if (!verify(arena.u8.subarray(at, at + bytes), 'KSEC', sectionRule) || readSectionHead(arena, at).stream !== serverStream) return false
+  return hasTables({ arena, layout, type }, at, true)
+}
+
 const isInside = ({ address, bytes }: { address: number; bytes: number }, from: number, end: number): boolean => address >= from && address + bytes <= end
 
 /** The audience that a stream's sections have. */

@@ -16,6 +16,7 @@ import {
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
+import type { Column } from '../src/schema/index.js'
 import { dequantize, quantize } from '../src/schema/quantize.js'
 import { unpackFields, unpackMatch } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
@@ -31,7 +32,7 @@ import { scheduleEventDriven, type Actor } from './room-actor.js'
 import { layoutLimitsOf, type RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
 import { fillFromStore } from './restore-room.js'
-import { BadStore, readStoredRoom } from './stored-room.js'
+import { BadStore, commitStored, readStoredRoom } from './stored-room.js'
 import { createTimers } from './timers.js'
 
 export interface OpenContext {
@@ -105,25 +106,39 @@ function restore(context: OpenContext, actor: Actor, stored: Uint8Array): boolea
 }
 
 /** Another instance runs it: its state is committed here as it is. */
-function follow(context: OpenContext, { room }: Actor, stored: Uint8Array): boolean {
-  if (!fill(context, room, stored)) return false
+function follow({ log }: OpenContext, { room }: Actor, stored: Uint8Array): boolean {
+  if (!canRead(log, room, 'followed', () => commitStored(room, stored))) return false
   setFollowing(room, true)
-  commitSilently(room)
+  restoreLive(room)
+  storeBegin(room)
   return true
 }
 
-/** Live state from its stored form; false, and a line that says why, if that cannot be read. */
+/** Live state from its stored form. */
 function fill({ log }: OpenContext, room: ActiveRoom, stored: Uint8Array): boolean {
-  try {
-    fillFromStore(room, readStoredRoom(stored))
-  } catch (error) {
-    if (!(error instanceof BadStore)) throw error
-    log(room, 'error', `cannot be restored, and stays as it is stored: ${error.message}`)
-    return false
-  }
+  if (!canRead(log, room, 'restored, and stays as it is stored', () => fillFromStore(room, readStoredRoom(stored)))) return false
   for (const table of room.tables) table.rebuild()
   room.book.rebuild()
   return true
+}
+
+/** False, and a line that says why, if a stored form cannot be read. */
+function canRead(log: RoomLog, room: ActiveRoom, done: string, take: () => void): boolean {
+  try {
+    take()
+    return true
+  } catch (error) {
+    if (!(error instanceof BadStore)) throw error
+    log(room, 'error', `cannot be ${done}: ${error.message}`)
+    return false
+  }
+}
+
+/** The block holds the state that it begins with. */
+function storeBegin({ arena, layout }: ActiveRoom): void {
+  const seq = readWide(arena, layout.base + atBeganSeq)
+  storePending(arena, layout, seq)
+  storeCommitted(arena, layout, seq)
 }
 
 /** A followed room is this instance's own from here on, in a new epoch that forks from where it stands. False if its code fails. */
@@ -131,7 +146,20 @@ export function takeOver(context: OpenContext, actor: Actor, epoch: number): boo
   const { room } = actor
   setFollowing(room, false)
   setLineage(room, { epoch, parentEpoch: room.epoch, forkSeq: committedSeq(room.arena, room.layout) })
-  return resume(context, actor)
+  const isRunning = resume(context, actor)
+  voidDeadRefs(room)
+  return isRunning
+}
+
+/** Generations of rows that do not live are no part of a state that was handed over: a ref to one would come to mean the row's next but so many. */
+function voidDeadRefs(room: ActiveRoom): void {
+  for (const table of room.tables) {
+    for (const { field } of table.rowsOf.layout.columns) {
+      if (field.kind !== 'ref') continue
+      const column = table.column(field.name) as Column<unknown>
+      for (const row of table.rows()) if (column.get(row) === null) column.set(row, null)
+    }
+  }
 }
 
 /** A room is no longer this instance's: what it had not committed is undone, and it follows. */
@@ -270,7 +298,7 @@ function finishPending({ arena, flusher }: OpenContext, { room }: Actor): void {
 
 /** Committed columns, rows and generations from live ones, at the seq that the block begins with. */
 function commitSilently(room: ActiveRoom): void {
-  const { arena, layout } = room
+  const { arena } = room
   for (const { rows, layout: table } of room.plans) {
     arena.kernels.copy(table.aliveCommitted, table.alive, table.words * 8)
     for (const column of columnsOf(table)) {
@@ -282,9 +310,7 @@ function commitSilently(room: ActiveRoom): void {
   }
   room.events.length = room.eventBytes = 0
   room.ownRows.clear()
-  const seq = readWide(arena, layout.base + atBeganSeq)
-  storePending(arena, layout, seq)
-  storeCommitted(arena, layout, seq)
+  storeBegin(room)
 }
 
 const columnsOf = (table: TableLayout): ColumnLayout[] => [table.generation, ...(table.id === undefined ? [] : [table.id]), ...table.columns]

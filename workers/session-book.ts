@@ -66,7 +66,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
 
   const enroll = (slot: number): BookedSession => {
     const session: BookedSession = {
-      slot, id: ids.get(slot), user: JSON.parse(users.get(slot)) as Session['user'],
+      slot, id: ids.get(slot), user: userOf(users.get(slot)),
       get connected() { return connection[slot] !== 0 },
       get row() { return bySlot[slot] === session ? own.get(slot) : undefined },
       set row(value: number | undefined) {
@@ -142,6 +142,11 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       for (let slot = nextRow(sessions.rowsOf, 0); slot >= 0; slot = nextRow(sessions.rowsOf, slot + 1)) enroll(slot)
     },
   }
+}
+
+/** Another instance may have written it. */
+function userOf(json: string): Session['user'] {
+  try { return JSON.parse(json) as Session['user'] } catch { return {} }
 }
 
 interface OwnRows {
