@@ -66,7 +66,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
 
   const enroll = (slot: number): BookedSession => {
     const session: BookedSession = {
-      slot, id: ids.get(slot), user: userOf(users.get(slot)),
+      slot, id: ids.get(slot), user: userOf(users.get(slot), ids.get(slot)),
       get connected() { return connection[slot] !== 0 },
       get row() { return bySlot[slot] === session ? own.get(slot) : undefined },
       set row(value: number | undefined) {
@@ -145,8 +145,8 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
 }
 
 /** Another instance may have written it. */
-function userOf(json: string): Session['user'] {
-  try { return JSON.parse(json) as Session['user'] } catch { return {} }
+function userOf(json: string, id: string): Session['user'] {
+  try { return JSON.parse(json) as Session['user'] } catch { return { id } }
 }
 
 interface OwnRows {
