@@ -39,7 +39,7 @@ export function createBenchWorker(): BenchWorker {
   const arena = createArena(256 * 1024 ** 2, 0)
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
   const flusher: Flusher = {
-    encoder: createEncoder(arena, () => {}),
+    encoder: createEncoder(arena, 0, () => {}),
     output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { throw new Error('bench: no flush is skipped') },
   }
   return { arena, flusher, published, rooms: 0 }

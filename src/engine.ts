@@ -70,7 +70,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const catalogs = new Catalogs(parts)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
-    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, fault: config.fault, stallMs: config.stallMs,
+    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, instance: 0, fault: config.fault, stallMs: config.stallMs,
     onMessage: (worker, message) => onWorkerMessage(parts, worker, message, linkHandlers, catalogs),
     onBroken: (text) => catalogs.broken(text),
     onDeath: (worker, { kind, text }) => {

@@ -68,7 +68,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
   const count = (metric: CountedMetric, labels: Record<string, string>, by: number): void =>
     post({ kind: 'count', metric, labels, by })
   const flusher: Flusher = {
-    encoder: createEncoder(arena, (room, by) => count('quantizedClamped', { type: room.type.name }, by)),
+    encoder: createEncoder(arena, start.instance, (room, by) => count('quantizedClamped', { type: room.type.name }, by)),
     output, generation: takeGeneration(arena), fault: createFaults(arena, start.fault),
     onSkipped: (room) => count('flushSkipped', { type: room.type.name }, 1),
   }

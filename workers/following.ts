@@ -4,7 +4,7 @@
  *
  * Invariant: a record is applied only if it is the very next behind (epoch, committedSeq) along its lineage (base/lineage.ts).
  */
-import { continues, type Lineage } from '../src/base/lineage.js'
+import { continues, positionOf, type Fork } from '../src/base/lineage.js'
 import { holdsGeneration } from '../src/memory/arena.js'
 import { recordWords } from '../src/memory/crossing.js'
 import { cutJournal, dropEntries, lastNumber } from '../src/memory/journal.js'
@@ -24,9 +24,9 @@ export type Followed = 'applied' | 'repeat' | 'gap' | 'no-space' | 'bad-record'
 export function followRecord(flusher: Flusher, room: ActiveRoom, at: number, bytes: number): Followed {
   const { arena, layout } = room
   if (bytes > layout.recordBytesMax || !isRecord(arena, layout, room.type, at, bytes)) return 'bad-record'
-  const head = readRecordHead(arena, at), position = { epoch: room.epoch, seq: committedSeq(arena, layout) }
+  const head = readRecordHead(arena, at), position = positionOf({ epoch: room.epoch, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, seq: committedSeq(arena, layout) })
   if (head.epoch === position.epoch && head.seq <= position.seq) return 'repeat'
-  if (!continues(head, head.seq, position)) return 'gap'
+  if (!continues(position, head)) return 'gap'
   const address = reserveRecord(arena, layout, bytes)
   if (address === 0 || !canClaim(flusher.output, recordWords * 4)) return 'no-space'
   arena.kernels.copy(address, at, bytes)
@@ -41,7 +41,7 @@ export function followRecord(flusher: Flusher, room: ActiveRoom, at: number, byt
   return 'applied'
 }
 
-export function setLineage(room: ActiveRoom, { epoch, parentEpoch, forkSeq }: Lineage): void {
+export function setLineage(room: ActiveRoom, { epoch, parentEpoch, forkSeq }: Fork): void {
   if (room.epoch === epoch) return
   const { arena, layout: { base } } = room
   Object.assign(room, { epoch, parentEpoch, forkSeq })

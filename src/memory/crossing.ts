@@ -94,6 +94,8 @@ export interface CatalogEntry {
 export interface WorkerStart {
   readonly memory: WebAssembly.Memory
   readonly roomBundles: readonly string[]
+  /** This process's number among its peers; 0: it has none. */
+  readonly instance: number
   readonly port: MessagePort
   /** The thread before it in this arena ended because its heap was full. */
   readonly ranOutOfHeap: boolean

@@ -4,7 +4,7 @@
  * released, and history may be overwritten up to there.
  */
 import { errorEntry } from '../base/errors.js'
-import { leadsOver, type Lineage } from '../base/lineage.js'
+import { leadsOver, type Fork } from '../base/lineage.js'
 import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWide, storeWord } from '../memory/views.js'
@@ -57,7 +57,7 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
 }
 
 /** A live client that has seen everything up to the fork of a new epoch goes on in it, and is told; any other is behind. */
-function goesOn(outbox: Outbox, client: Client, head: Lineage): boolean {
+function goesOn(outbox: Outbox, client: Client, head: Fork): boolean {
   if (client.epoch === head.epoch) return true
   if (leadsOver(head, client)) {
     client.epoch = head.epoch

@@ -21,6 +21,8 @@ export const routeFlags = { joined: 1, left: 2, closing: 4, replaced: 8 } as con
 
 export interface RecordHead {
   epoch: number; seq: number; durableSeq: number; parentEpoch: number; forkSeq: number; journalThrough: number; tick: number
+  /** Whose it is. */
+  instance: number
 }
 
 export interface RecordWriter {
@@ -106,6 +108,7 @@ export function finishRecord(writer: RecordWriter, head: RecordHead): number {
   to = putWide(views.u32, to, head.forkSeq)
   to = putWide(views.u32, to, head.journalThrough)
   views.u32[to] = head.tick >>> 0
+  views.u32[to + 1] = head.instance
   let end = closeData(views, recordShape, at, writer.cursor)
   end = appendStructs(views, recordShape, at, vectors.sections, end, writer.sections)
   end = appendStructs(views, recordShape, at, vectors.routes, end, writer.routes)
@@ -118,7 +121,7 @@ export function readRecordHead(views: WordViews, at: number): RecordHead {
   const from = structAt(views, at, 0) >>> 2, { u32 } = views
   return {
     epoch: getWide(u32, from), seq: getWide(u32, from + 2), durableSeq: getWide(u32, from + 4), parentEpoch: getWide(u32, from + 6),
-    forkSeq: getWide(u32, from + 8), journalThrough: getWide(u32, from + 10), tick: u32[from + 12],
+    forkSeq: getWide(u32, from + 8), journalThrough: getWide(u32, from + 10), tick: u32[from + 12], instance: u32[from + 13],
   }
 }
 

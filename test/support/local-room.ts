@@ -66,7 +66,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   let skipped = 0
   const errors: unknown[] = [], refused: string[] = [], clients: LocalClient[] = []
   const flusher: Flusher = {
-    encoder: createEncoder(arena, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { skipped++ },
+    encoder: createEncoder(arena, 0, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { skipped++ },
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
