@@ -46,11 +46,12 @@ export function hear<B>(turn: Turn<B>, epoch: number, owner: number): boolean {
   return true
 }
 
-export function hearBeat<B>(turn: Turn<B>, { head, owner }: Of<B, 'beat'>): void {
-  const { room } = turn
+export function hearBeat<B>(turn: Turn<B>, { head, owner, durableSeq }: Of<B, 'beat'>): void {
+  const { room, effects } = turn
   if (!hear(turn, head.epoch, owner) || room.role !== 'following') return
   room.isOwnerRunning = true
-  if (room.question === undefined && !hasAll(room, head)) ask(turn, owner)
+  if (hasAll(room, head)) effects.push({ kind: 'durable', seq: durableSeq })
+  else if (room.question === undefined) ask(turn, owner)
 }
 
 /** Whether a copy lacks nothing of what a head speaks of, and has nothing beside it. */

@@ -5,6 +5,7 @@
  * the owner may go back to running; afterwards never, whatever becomes of the answer.
  */
 import { becomeEdge, type Of } from './follow.js'
+import { upTo } from './lineage.js'
 import type { Peer, Turn } from './protocol.js'
 import { claimAnew } from './takeover.js'
 
@@ -14,7 +15,7 @@ export function drain<B>(turn: Turn<B>): void {
   room.isDraining = true
   if (room.role === 'owning') return handOverToAny(turn)
   if (room.role !== 'gathering') return
-  effects.push({ kind: 'release', epoch: room.epoch, isStored: false })
+  effects.push({ kind: 'release', epoch: room.epoch, stored: undefined })
   becomeEdge(turn, 0)
 }
 
@@ -67,9 +68,10 @@ function abort<B>(turn: Turn<B>): void {
 }
 
 export function letGo<B>(turn: Turn<B>): void {
-  turn.effects.push({ kind: 'release', epoch: turn.room.epoch, isStored: true })
+  const { room, nowMs, effects } = turn, position = room.position!
+  effects.push({ kind: 'release', epoch: room.epoch, stored: { position, lineage: upTo(room.lineage, position) } })
   becomeEdge(turn, 0)
-  turn.room.claimAtMs = turn.nowMs + turn.room.settings.leaseMs
+  room.claimAtMs = nowMs + room.settings.leaseMs
 }
 
 /** The lease has moved. */

@@ -43,6 +43,7 @@ function reach<B>({ room, effects }: Turn<B>, seq: number): void {
   room.loggedSeq = seq
   room.sentSeq = Math.max(room.sentSeq, seq)
   if (room.settings.durability === 'ops-sync') effects.push({ kind: 'deliver', seq })
+  effects.push({ kind: 'durable', seq })
 }
 
 /** What was sent behind the last logged one is sent again; a record that is there already is not taken twice. */

@@ -131,7 +131,7 @@ function beat<B>({ room, effects }: Turn<B>): void {
   const { parentEpoch, forkSeq } = room.lineage.at(-1)!
   // With ops-sync nobody hears of what the log may not have.
   const seq = room.settings.durability === 'ops-sync' ? Math.max(forkSeq, room.loggedSeq) : room.position!.seq
-  effects.push({ kind: 'beat', head: { epoch: room.epoch, seq, parentEpoch, forkSeq } })
+  effects.push({ kind: 'beat', head: { epoch: room.epoch, seq, parentEpoch, forkSeq }, durableSeq: room.loggedSeq })
 }
 
 function hearRenewed<B>(turn: Turn<B>, { sentMs }: Of<B, 'renewed'>): void {
@@ -176,7 +176,7 @@ function want<B>(turn: Turn<B>): void {
 function unwant<B>(turn: Turn<B>): void {
   const { room, effects } = turn
   if (room.role !== 'following' && room.role !== 'gathering') return
-  if (room.role === 'gathering') effects.push({ kind: 'release', epoch: room.epoch, isStored: false })
+  if (room.role === 'gathering') effects.push({ kind: 'release', epoch: room.epoch, stored: undefined })
   forgetRoom(turn)
 }
 
@@ -196,7 +196,7 @@ function forgetRoom<B>(turn: Turn<B>): void {
 function fail<B>(turn: Turn<B>): void {
   const { room, effects } = turn
   if (room.role === 'idle') return
-  if (room.epoch !== 0) effects.push({ kind: 'release', epoch: room.epoch, isStored: false })
+  if (room.epoch !== 0) effects.push({ kind: 'release', epoch: room.epoch, stored: undefined })
   becomeEdge(turn, 0)
   Object.assign(room, { position: undefined, lineage: [] } satisfies Partial<Ownership<B>>)
   lookSoon(turn, room.settings.leaseMs / 4)

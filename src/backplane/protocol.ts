@@ -132,7 +132,7 @@ export type Event<B> =
   | { readonly kind: 'handedOver'; readonly epoch: number } | { readonly kind: 'handOverFailed' }
   // On the room's channel
   | { readonly kind: 'record'; readonly head: Head; readonly owner: number; readonly body: B }
-  | { readonly kind: 'beat'; readonly head: Head; readonly owner: number }
+  | { readonly kind: 'beat'; readonly head: Head; readonly owner: number; readonly durableSeq: number }
   | { readonly kind: 'announced'; readonly epoch: number; readonly owner: number; readonly position: Position | undefined }
   | { readonly kind: 'handed'; readonly epoch: number; readonly owner: number; readonly position: Position }
   | { readonly kind: 'released'; readonly epoch: number }
@@ -162,12 +162,12 @@ export type Effect<B> =
   /** Bring the replica up to what is stored: by the op log where that continues it, else by snapshot and log. */
   | { readonly kind: 'load'; readonly from: Position | undefined }
   | { readonly kind: 'store'; readonly epoch: number }
-  /** Store, unless there is nothing, and let go of the lease. Not answered. */
-  | { readonly kind: 'release'; readonly epoch: number; readonly isStored: boolean }
+  /** Store the room as it stands at `stored`, if that is given, and let go of the lease. Not answered. */
+  | { readonly kind: 'release'; readonly epoch: number; readonly stored: { readonly position: Position; readonly lineage: Lineage } | undefined }
   // On the channel, through the fence; not answered unless stale. With an op log, publish also appends, and is answered.
   | { readonly kind: 'publish'; readonly epoch: number; readonly seq: number }
   | { readonly kind: 'announce'; readonly epoch: number; readonly position: Position | undefined }
-  | { readonly kind: 'beat'; readonly head: Head }
+  | { readonly kind: 'beat'; readonly head: Head; readonly durableSeq: number }
   | { readonly kind: 'subscribe' }
   // To an instance's inbox
   | { readonly kind: 'ask'; readonly to: number; readonly request: number; readonly position: Position | undefined; readonly seen: number; readonly isFetch: boolean }
@@ -192,6 +192,8 @@ export type Effect<B> =
   // To local clients, logs and metrics
   /** What this room holds up to `seq` may go to local clients. Edges wait for no such word: what they apply, they pass on. */
   | { readonly kind: 'deliver'; readonly seq: number }
+  /** What is applied up to `seq` is durable, as `durability` means it. Records say the same of those before them. */
+  | { readonly kind: 'durable'; readonly seq: number }
   | { readonly kind: 'detached' } | { readonly kind: 'attached' }
   /** The last `count` records of this copy are void: clients that saw them are told. */
   | { readonly kind: 'discard'; readonly count: number; readonly from: Position }

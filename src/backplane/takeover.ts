@@ -14,7 +14,7 @@ export const leaseEnd = (sentMs: number, leaseMs: number): number => sentMs + le
 export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored }: Of<B, 'granted'>): void {
   const { room, nowMs, effects } = turn
   const { settings: { instance, leaseMs, gatherMs }, handed } = room
-  if (room.role !== 'following' || room.isDraining || epoch < room.seen) return void effects.push({ kind: 'release', epoch, isStored: false })
+  if (room.role !== 'following' || room.isDraining || epoch < room.seen) return void effects.push({ kind: 'release', epoch, stored: undefined })
   Object.assign(room, {
     role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false, question: undefined, waiting: [], proposal: undefined, handed: undefined,
     leaseEndMs: leaseEnd(sentMs, leaseMs), renewAtMs: sentMs + leaseMs / 3, isRenewing: false, orphanedAtMs: Infinity, claimAtMs: Infinity, stored,
@@ -90,15 +90,17 @@ function run<B>(turn: Turn<B>): void {
   // The lease has run out meanwhile: tried again when it is renewed.
   if (nowMs >= room.leaseEndMs) return
   const { epoch: parentEpoch, seq: forkSeq } = position ?? start
-  const isLogged = durability !== 'ops-sync' || position === undefined || (room.stored !== undefined && !isNewer(position, room.stored))
+  const hasLog = durability === 'ops' || durability === 'ops-sync'
+  const isLogged = !hasLog || position === undefined || (room.stored !== undefined && !isNewer(position, room.stored))
   Object.assign(room, {
     role: 'owning', gather: undefined, position: position ?? start, lineage: [...room.lineage, { epoch, parentEpoch, forkSeq }],
     isDetached: false, isPaused: false, isOwnerRunning: true, sweepFromMs: nowMs + leaseMs,
     loggedSeq: isLogged ? forkSeq : Math.max(0, forkSeq - 1), sentSeq: forkSeq, isStoring: !isLogged, retryLogAtMs: Infinity,
   } satisfies Partial<Ownership<B>>)
   room.peers.clear()
-  effects.push({ kind: 'run', epoch, parentEpoch, forkSeq, isNew: position === undefined }, { kind: 'beat', head: { epoch, seq: forkSeq, parentEpoch, forkSeq } }, { kind: 'attached' })
-  effects.push(isLogged ? { kind: 'deliver', seq: forkSeq } : { kind: 'store', epoch })
+  effects.push({ kind: 'run', epoch, parentEpoch, forkSeq, isNew: position === undefined }, { kind: 'beat', head: { epoch, seq: forkSeq, parentEpoch, forkSeq }, durableSeq: room.loggedSeq }, { kind: 'attached' })
+  if (!isLogged) effects.push({ kind: 'store', epoch })
+  if (isLogged || durability === 'ops') effects.push({ kind: 'deliver', seq: forkSeq })
 }
 
 /** Another epoch is above this owner's, and its own lease may stand all the same: Redis forgot. It stops, and claims above both. */
