@@ -4,12 +4,14 @@
  *
  * Nothing on the way remembers inputs for long: the client keeps each until it is durable, and sends again when it is asked for a number. So an edge
  * may forget, an owner may die, and Pub/Sub may lose. Every input travels with `from`: the numbers from there up to its own were refused, and will
- * never come.
+ * never come. And because they must not come, only who sees an input for the first time may refuse it: of one that was sent before, here or to another
+ * edge, a copy may still be on its way to an owner. Those wait for an owner as long as it takes.
  *
  * Invariant of a lane: numbers below `next` were forwarded, are held, or were refused here; those up to `forwarded` lie with an owner or are lost;
- * those up to `applied` are in the edge's replica.
+ * those up to `applied` are in the edge's replica; those up to `sent` somebody has seen before.
  */
-export interface Lane { next: number; forwarded: number; applied: number; sinceMs: number }
+export interface Lane { next: number; forwarded: number; applied: number; sent: number; sinceMs: number }
+/** `untilMs` is Infinity for what may not be refused. */
 export interface HeldInput<B> { readonly session: string; readonly number: number; readonly body: B; readonly untilMs: number }
 export interface Forwarding<B> { readonly lanes: Map<string, Lane>; held: HeldInput<B>[] }
 
@@ -24,10 +26,10 @@ export const stalledMs = 500
 
 export const createForwarding = <B>(): Forwarding<B> => ({ lanes: new Map(), held: [] })
 
-/** The session stays here from now on, and the room has applied its inputs up to `applied`. */
-export function openLane<B>(forwarding: Forwarding<B>, session: string, applied: number, nowMs: number): void {
+/** The session stays here from now on. The room has applied its inputs up to `applied`; its client has sent, to whomever, those up to `sent`. */
+export function openLane<B>(forwarding: Forwarding<B>, session: string, applied: number, sent: number, nowMs: number): void {
   closeLane(forwarding, session)
-  forwarding.lanes.set(session, { next: applied + 1, forwarded: applied, applied, sinceMs: nowMs })
+  forwarding.lanes.set(session, { next: applied + 1, forwarded: applied, applied, sent, sinceMs: nowMs })
 }
 
 export function closeLane<B>(forwarding: Forwarding<B>, session: string): void {
@@ -41,19 +43,22 @@ export type Verdict<B> =
   | { readonly kind: 'repeat' }
   /** The client is asked to send again from `number` on. */
   | { readonly kind: 'want'; readonly number: number }
-  /** Too many wait already: nack it. */
-  | { readonly kind: 'refuse' }
+  /** Too many wait already. Nack it, or, if it was sent before, forget it: it will be sent again. */
+  | { readonly kind: 'refuse' } | { readonly kind: 'forget' }
 
 /** What becomes of a client's input. `from`: the client no longer holds, or was refused, the numbers from there up to this one. */
 export function takeInput<B>(forwarding: Forwarding<B>, session: string, from: number, number: number, body: B, hasOwner: boolean, nowMs: number): Verdict<B> {
   const lane = forwarding.lanes.get(session)
   if (lane === undefined || number < lane.next) return { kind: 'repeat' }
   if (from > lane.next) return { kind: 'want', number: lane.next }
+  const isNew = number > lane.sent
+  if (!isNew && !hasOwner && forwarding.held.length >= heldInputsPerRoomMax) return { kind: 'forget' }
   lane.next = number + 1
+  lane.sent = Math.max(lane.sent, number)
   // What is held goes first; without an owner everything waits.
   if (hasOwner && !forwarding.held.some((held) => held.session === session)) return { kind: 'forward', input: forward(lane, session, number, body, nowMs) }
-  if (forwarding.held.length >= heldInputsPerRoomMax) return { kind: 'refuse' }
-  forwarding.held.push({ session, number, body, untilMs: nowMs + heldInputMs })
+  if (isNew && forwarding.held.length >= heldInputsPerRoomMax) return { kind: 'refuse' }
+  forwarding.held.push({ session, number, body, untilMs: isNew ? nowMs + heldInputMs : Infinity })
   return { kind: 'held' }
 }
 
@@ -86,6 +91,7 @@ export function moveLane<B>({ lanes }: Forwarding<B>, session: string, applied: 
   lane.applied = applied
   lane.forwarded = Math.max(lane.forwarded, applied)
   lane.next = Math.max(lane.next, applied + 1)
+  lane.sent = Math.max(lane.sent, applied)
 }
 
 /** The owner misses `number`: it and everything behind it has to come again. False if that is not news. */

@@ -13,7 +13,7 @@
  */
 import { becomeEdge, beatMs, claim, hearAnswer, hearBeat, hearHanded, hearHeld, hearProposal, hearRecord, hearReleased, hearUnowned, ask, lookSoon, tickEdge, type Of } from './follow.js'
 import { beginHandOver, drain, hearConfirmed, hearHandedOver, hearHandOverFailed, hearRefused, letGo, tickHanding } from './hand-over.js'
-import { continues, isOn } from './lineage.js'
+import { continues, isOn, type Position } from './lineage.js'
 import { hearFlushed, hearLogFailed, hearLogGap, hearLogged, hearStored, hearStoreFailed, tickLog, unloggedMax } from './op-log.js'
 import type { Effect, Event, Ownership, Settings, Turn } from './protocol.js'
 import { afterFetch, claimAnew, hearAnnounced, hearGranted, hearLoaded, hearLoadFailed, hearOffer, leaseEnd, tickGathering } from './takeover.js'
@@ -35,6 +35,13 @@ export const createOwnership = <B>(settings: Settings): Ownership<B> => ({
 
 /** Whether this instance runs the room and nobody else can have it: to be asked with the time of now. */
 export const isAttached = <B>({ role, leaseEndMs }: Ownership<B>, nowMs: number): boolean => role === 'owning' && nowMs < leaseEndMs
+
+/**
+ * Whether a client comes from a later owner than this one, which is detached and does not know: it is sent away, to come back elsewhere. An owner
+ * that is attached has heard of every epoch that counts, and does not take a client's word.
+ */
+export const isOvertaken = <B>(room: Ownership<B>, client: Position | undefined, nowMs: number): boolean =>
+  room.role === 'owning' && client !== undefined && client.epoch > room.epoch && !isAttached(room, nowMs)
 
 /** Whether inputs have somewhere to go: here, or to `owner`'s inbox. */
 export const hasOwner = <B>({ role, isOwnerRunning, isReachable }: Ownership<B>): boolean => role === 'owning' || (role === 'following' && isOwnerRunning && isReachable)

@@ -33,6 +33,7 @@ export interface Connection {
   readonly session: string
   readonly generation: number
   readonly firstHeld: number
+  readonly sent: number
   isOpen: boolean
   isLive: boolean
   sentPosition: Position | undefined
@@ -70,7 +71,7 @@ function comeBack(player: Player): void {
     player.generation++
     const edge = pick(world, edges)
     const connection: Connection = {
-      player, edge, session: player.session, generation: player.generation, firstHeld: player.held[0] ?? player.next,
+      player, edge, session: player.session, generation: player.generation, firstHeld: player.held[0] ?? player.next, sent: player.next - 1,
       isOpen: true, isLive: false, sentPosition: player.position, outMs: 0, inMs: 0,
     }
     player.connection = connection
@@ -154,6 +155,8 @@ function look(player: Player, { kind, position, state, durableSeq, isRewound }: 
   settle(player, durableSeq)
 }
 
+export const sendAway = (connection: Connection): void => toPlayer(connection, cut)
+
 export const hearDurable = (connection: Connection, seq: number): void => toPlayer(connection, (player) => settle(player, seq))
 
 function settle(player: Player, durableSeq: number): void {
@@ -169,7 +172,6 @@ function settle(player: Player, durableSeq: number): void {
 /** The room does not know the session any more: a new one, from the start. */
 export const forget = (connection: Connection): void => toPlayer(connection, (player) => {
   const { world } = player
-  for (const number of player.held) world.checker.voided.add(`${player.session} ${number}`)
   count(world.checker, 'sessions gone')
   Object.assign(player, { session: `${player.name}.${++player.stays}`, generation: 0, next: 1, held: [], answered: [], position: undefined } satisfies Partial<Player>)
   cut(player)

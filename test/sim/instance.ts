@@ -4,11 +4,11 @@
  */
 import { accepts, closeLane, createForwarding, expireHeld, findStalled, forwardHeld, moveLane, openLane, takeInput, wantAgain, type Forwarding, type ForwardedInput } from '../../src/backplane/forwarding.js'
 import { isOn, isSame, isNewer, type Lineage, type Position } from '../../src/backplane/lineage.js'
-import { createOwnership, defaultRules, hasOwner, isAttached, step } from '../../src/backplane/ownership.js'
+import { createOwnership, defaultRules, hasOwner, isAttached, isOvertaken, step } from '../../src/backplane/ownership.js'
 import type { Effect, Event, HeardRecord, Ownership } from '../../src/backplane/protocol.js'
 import { nextFloat } from '../../src/base/prng.js'
 import { applied, began, count, make, must, show, wentOver } from './checker.js'
-import { forget as clientGone, hearDurable, hearView, hearWant, hearWelcome, lostConnection, refused, type Connection } from './client.js'
+import { forget as clientGone, hearDurable, hearView, hearWant, hearWelcome, lostConnection, refused, sendAway, type Connection } from './client.js'
 import { claimScript, handOverScript, logScript, publish, publishScript, rebuild, releaseScript, renewScript, storeScript, type Server, type Subscriber } from './redis.js'
 import { applyEntries, emptyState, type Body, type Entry, type RoomCopy, type RoomRecord, type RoomState } from './room-state.js'
 import { after, at, between, chance, delay, type World } from './world.js'
@@ -419,7 +419,7 @@ function showTo(instance: Instance, client: Connection, view: View): void {
   if (stay?.generation !== client.generation || stay.edge !== instance.id) return
   client.isLive = true
   client.sentPosition = view.position
-  openLane(forwarding, client.session, view.state.applied[client.session] ?? 0, nowOf(instance))
+  openLane(forwarding, client.session, view.state.applied[client.session] ?? 0, client.sent, nowOf(instance))
   hearWelcome(client, { ...view, kind: 'state', isRewound: isRewound })
 }
 
@@ -502,6 +502,7 @@ function passTime(instance: Instance): void {
 const sessionsHere = ({ clients, id }: Instance): Message => ({ kind: 'sessions', edge: id, sessions: [...clients.values()].map(({ session, generation, isLive }) => [session, generation, isLive]) })
 
 export function enter(instance: Instance, client: Connection): void {
+  if (isOvertaken(instance.machine, client.sentPosition, nowOf(instance))) return sendAway(client)
   instance.clients.set(client.session, client)
   askAttach(instance, client)
 }
