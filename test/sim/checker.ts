@@ -7,15 +7,17 @@ import type { Entry, RoomRecord, RoomState } from './room-state.js'
 export interface Checker {
   readonly records: Map<string, { readonly record: RoomRecord; readonly parent: Position }>
   readonly granted: Set<number>
-  /** Inputs that were refused on their way, or given up by their client: no room may apply them, others may pass them over. */
+  /** Inputs that were refused on their way, or given up by their client: later ones may pass them over. */
   readonly voided: Set<string>
+  /** Inputs whose client has heard that they were refused: no room may apply them any more. */
+  readonly nacked: Set<string>
   /** By session: the last input that its client saw as durable. */
   readonly durable: Map<string, number>
   highestVersion: number
   readonly counts: Record<string, number>
 }
 
-export const createChecker = (): Checker => ({ records: new Map(), granted: new Set(), voided: new Set(), durable: new Map(), highestVersion: 0, counts: {} })
+export const createChecker = (): Checker => ({ records: new Map(), granted: new Set(), voided: new Set(), nacked: new Set(), durable: new Map(), highestVersion: 0, counts: {} })
 
 export class Violation extends Error { override name = 'Violation' }
 export function must(condition: boolean, what: string): asserts condition { if (!condition) throw new Violation(what) }
@@ -46,7 +48,7 @@ function checkInputs(checker: Checker, entries: readonly Entry[], { applied }: R
     if (entry.kind !== 'input') continue
     const { session, number } = entry, from = last[session] ?? 0
     must(number > from, `input ${number} of ${session} was applied again, or behind ${from}`)
-    must(!checker.voided.has(`${session} ${number}`), `input ${number} of ${session} was applied after it had been refused`)
+    must(!checker.nacked.has(`${session} ${number}`), `input ${number} of ${session} was applied after it had been refused`)
     for (let missed = from + 1; missed < number; missed++) must(checker.voided.has(`${session} ${missed}`), `input ${missed} of ${session} was passed over by ${number}`)
     last[session] = number
     count(checker, 'inputs')

@@ -133,7 +133,10 @@ function sendAgain(player: Player, wanted: number): void {
 
 export const hearWant = (connection: Connection, number: number): void => toPlayer(connection, (player) => sendAgain(player, number))
 
-export const refused = (connection: Connection, number: number): void => toPlayer(connection, (player) => { player.held = player.held.filter((held) => held !== number) })
+export const refused = (connection: Connection, number: number): void => toPlayer(connection, (player) => {
+  player.world.checker.nacked.add(`${player.session} ${number}`)
+  player.held = player.held.filter((held) => held !== number)
+})
 
 export const hearWelcome = (connection: Connection, view: View): void => toPlayer(connection, (player) => {
   player.isIn = true

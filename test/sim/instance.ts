@@ -547,17 +547,22 @@ function reconcile(instance: Instance, edge: number, sessions: readonly (readonl
   const { machine, state } = instance
   if (machine.role !== 'owning' || !instance.isRunning) return
   const there = new Map(sessions.map(([session, generation, isLive]) => [session, { generation, isLive }]))
+  const attachAgain = (session: string, generation: number): void => {
+    instance.attaching.set(session, generation)
+    instance.journal.push({ kind: 'attach', session, generation, edge, firstHeld: 0 })
+  }
   for (const [session, stay] of Object.entries(state.sessions)) {
     if (stay.edge !== edge || instance.attaching.has(session)) continue
     const client = there.get(session)
     if (client === undefined && stay.grace < 0) drop(instance, session)
-    if (client?.generation === stay.generation && stay.grace >= 0) {
-      instance.attaching.set(session, stay.generation)
-      instance.journal.push({ kind: 'attach', session, generation: stay.generation, edge, firstHeld: 0 })
-    }
+    if (client?.generation === stay.generation && stay.grace >= 0) attachAgain(session, stay.generation)
   }
   for (const [session, { generation, isLive }] of there) {
-    if (isLive && state.sessions[session] === undefined && !instance.attaching.has(session)) send(instance, edge, { kind: 'gone', session, generation })
+    if (!isLive || instance.attaching.has(session)) continue
+    const stay = state.sessions[session]
+    if (stay === undefined) send(instance, edge, { kind: 'gone', session, generation })
+    // It was welcome in what the room has given up since.
+    else if (stay.generation < generation) attachAgain(session, generation)
   }
 }
 
@@ -597,7 +602,10 @@ function forwardInput(instance: Instance, input: ForwardedInput<undefined>): voi
 /** And at the owner. */
 function acceptInput(instance: Instance, edge: number, generation: number, { session, from, number }: ForwardedInput<undefined>): void {
   const { machine, state, world } = instance
-  if (machine.role !== 'owning' || !instance.isRunning || state.sessions[session]?.generation !== generation || instance.attaching.has(session)) return
+  if (machine.role !== 'owning' || !instance.isRunning || state.sessions[session]?.generation !== generation || instance.attaching.has(session)) {
+    world.trace?.(`${instance.name} drops input ${number} of ${session} ${generation}: ${machine.role} ${JSON.stringify(state.sessions[session])}`)
+    return
+  }
   const accepted = instance.accepted.get(session) ?? state.applied[session] ?? 0
   const verdict = (world.plants.accepts ?? accepts)(accepted, from, number)
   if (verdict === 'hole') return send(instance, edge, { kind: 'want', session, generation, number: accepted + 1 })
