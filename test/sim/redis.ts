@@ -1,0 +1,152 @@
+/**
+ * Redis as one room sees it: the scripts, each atomic; keys with a TTL; Pub/Sub at most once; a copy that may be promoted and has forgotten the last
+ * moments. The data are replaced, never changed, so that an older state is a reference.
+ */
+import { epochOf } from '../../src/backplane/backplane.js'
+import { continues, extend, isNewer, isSame, start, type Position } from '../../src/backplane/lineage.js'
+import type { Event, Take } from '../../src/backplane/protocol.js'
+import { count, grant, must, show } from './checker.js'
+import { applyEntries, emptyState, type Body, type RoomCopy, type RoomRecord } from './room-state.js'
+import { at, chance, delay, type World } from './world.js'
+
+export interface Data {
+  readonly owner: { readonly instance: number; readonly epoch: number; readonly untilMs: number } | undefined
+  readonly epoch: number
+  readonly version: number
+  readonly isReleased: boolean
+  readonly snapshot: RoomCopy | undefined
+  readonly log: readonly RoomRecord[]
+}
+
+export interface Server {
+  data: Data
+  /** What it was, for whoever is promoted. */
+  past: { readonly atMs: number; readonly data: Data }[]
+  isUp: boolean
+  pausedUntilMs: number
+  /** Its clock: skewed, and not of the world's speed. */
+  readonly clock: { readonly offsetMs: number; readonly rate: number }
+  subscribers: Subscriber[]
+}
+
+/** One subscriber connection of an instance. */
+export interface Subscriber { readonly topics: readonly string[]; readonly lastMs: Record<string, number>; isOpen: boolean; hear(topic: string, message: unknown): void }
+
+export const emptyData: Data = { owner: undefined, epoch: 0, version: 0, isReleased: false, snapshot: undefined, log: [] }
+export const createServer = (offsetMs: number, rate: number): Server => ({ data: emptyData, past: [], isUp: true, pausedUntilMs: 0, clock: { offsetMs, rate }, subscribers: [] })
+
+const timeOf = ({ clock }: Server, world: World): number => 1_800_000_000_000 + world.nowMs * clock.rate + clock.offsetMs
+
+export function write(world: World, server: Server, change: Partial<Data>): void {
+  server.data = { ...server.data, ...change }
+  if (!world.mayForget) return
+  server.past.push({ atMs: world.nowMs, data: server.data })
+  if (server.past.length > 400) server.past.splice(0, 200)
+}
+
+/** What a copy that lags by so much would have. */
+export const forgetting = (server: Server, beforeMs: number): Data => server.past.findLast(({ atMs }) => atMs <= beforeMs)?.data ?? emptyData
+
+export function publish(world: World, server: Server, topic: string, message: unknown): void {
+  for (const subscriber of server.subscribers) {
+    if (!subscriber.isOpen || !subscriber.topics.includes(topic)) continue
+    for (let times = world.isFaulty && chance(world, 0.01) ? 2 : 1; times > 0; times--) {
+      const atMs = subscriber.lastMs[topic] = Math.max(subscriber.lastMs[topic] ?? 0, world.nowMs + delay(world))
+      at(world, atMs, () => { if (subscriber.isOpen) subscriber.hear(topic, message) })
+    }
+  }
+}
+
+const ownerOf = (server: Server, world: World): Data['owner'] => {
+  const { owner } = server.data
+  return owner !== undefined && timeOf(server, world) < owner.untilMs ? owner : undefined
+}
+
+const leased = (world: World, server: Server, instance: number, epoch: number): NonNullable<Data['owner']> =>
+  ({ instance, epoch, untilMs: timeOf(server, world) + world.settings.leaseMs })
+
+const stale = (server: Server, world: World, epoch: number): Event<Body> =>
+  ({ kind: 'stale', epoch, by: server.data.epoch, owner: ownerOf(server, world)?.instance ?? 0 })
+
+/** The room as snapshot and log have it. */
+export function rebuild({ snapshot, log }: Data): RoomCopy | undefined {
+  let copy = snapshot ?? (log[0]?.head.parentEpoch === 0 && log[0].head.seq === 1 ? { position: start, lineage: [], state: emptyState } : undefined)
+  if (copy === undefined) return undefined
+  for (const record of log) {
+    if (!continues(copy.position, record.head)) continue
+    copy = { position: { epoch: record.head.epoch, seq: record.head.seq }, lineage: extend(copy.lineage, record.head), state: applyEntries(copy.state, record.entries) }
+  }
+  return copy
+}
+
+export function claimScript(world: World, server: Server, by: { id: number; version: number }, take: Take, seen: number, sentMs: number): Event<Body> {
+  const { data } = server, owner = ownerOf(server, world)
+  if (owner !== undefined && owner.instance !== by.id) return { kind: 'held', owner: owner.instance, epoch: owner.epoch, leftMs: owner.untilMs - timeOf(server, world) }
+  const isFree = data.epoch === 0 || data.isReleased || owner !== undefined
+  if (take === 'nothing' || (take === 'free' && !isFree)) return { kind: 'unowned', epoch: data.epoch }
+  if (by.version < data.version) return { kind: 'versionOlder' }
+  const epoch = epochOf(data.epoch, seen, Math.floor(timeOf(server, world)), by.id)
+  grant(world.checker, epoch)
+  if (!world.mayForget) must(by.version >= world.checker.highestVersion, `version ${by.version} was granted a room of version ${world.checker.highestVersion}`)
+  world.checker.highestVersion = Math.max(world.checker.highestVersion, by.version)
+  write(world, server, { owner: leased(world, server, by.id, epoch), epoch, version: by.version, isReleased: false })
+  return { kind: 'granted', epoch, previous: data.epoch, sentMs, stored: rebuild(data)?.position }
+}
+
+export function renewScript(world: World, server: Server, by: { id: number; version: number }, epoch: number, sentMs: number): Event<Body> {
+  if (server.data.epoch > epoch) return stale(server, world, epoch)
+  write(world, server, { owner: leased(world, server, by.id, epoch), epoch, version: Math.max(by.version, server.data.version), isReleased: false })
+  return { kind: 'renewed', sentMs }
+}
+
+const isFenced = (server: Server, epoch: number): boolean => server.data.epoch === epoch
+
+/** Whatever an owner says on the channel. */
+export function publishScript(world: World, server: Server, epoch: number, message: unknown): Event<Body> | undefined {
+  if (!isFenced(server, epoch) && world.plants.isUnfenced !== true) return stale(server, world, epoch)
+  must(epoch >= server.data.epoch || world.mayForget, `Redis took a message of epoch ${epoch} after it had granted ${server.data.epoch}`)
+  publish(world, server, 'channel', message)
+  return undefined
+}
+
+/** A record goes to log and channel in one. */
+export function logScript(world: World, server: Server, record: RoomRecord, message: unknown): Event<Body> {
+  const { epoch, seq, parentEpoch, forkSeq } = record.head, { log, snapshot } = server.data
+  if (!isFenced(server, epoch) && world.plants.isUnfenced !== true) return stale(server, world, epoch)
+  const before: Position = seq === forkSeq + 1 ? { epoch: parentEpoch, seq: forkSeq } : { epoch, seq: seq - 1 }
+  const top = log.at(-1)?.head
+  const isThere = (top !== undefined && !isNewer(record.head, top)) || (snapshot?.position.epoch === epoch && snapshot.position.seq >= seq)
+  if (!isThere) {
+    const isNext = isSame(top, before) || isSame(snapshot?.position, before) || (isSame(before, start) && top === undefined && snapshot === undefined)
+    if (!isNext) return { kind: 'logGap', epoch }
+    must(epoch >= server.data.epoch || world.mayForget, `the log took ${show(record.head)} after epoch ${server.data.epoch} had been granted`)
+    write(world, server, { log: [...log, record] })
+    count(world.checker, 'logged')
+  }
+  publish(world, server, 'channel', message)
+  return { kind: 'logged', epoch, seq }
+}
+
+export function storeScript(world: World, server: Server, epoch: number, copy: RoomCopy): Event<Body> {
+  if (!isFenced(server, epoch)) return stale(server, world, epoch)
+  write(world, server, { snapshot: copy, log: server.data.log.filter(({ head }) => isNewer(head, copy.position)) })
+  count(world.checker, 'stored')
+  return { kind: 'stored', epoch, seq: copy.position.seq }
+}
+
+export function releaseScript(world: World, server: Server, epoch: number, copy: RoomCopy | undefined): void {
+  if (!isFenced(server, epoch)) return
+  if (copy !== undefined) storeScript(world, server, epoch, copy)
+  write(world, server, { owner: undefined, isReleased: true })
+  publish(world, server, 'channel', { kind: 'released', epoch } satisfies Event<Body>)
+}
+
+export function handOverScript(world: World, server: Server, to: number, epoch: number, position: Position): Event<Body> {
+  if (!isFenced(server, epoch)) return stale(server, world, epoch)
+  const next = epochOf(epoch, 0, Math.floor(timeOf(server, world)), to)
+  grant(world.checker, next)
+  write(world, server, { owner: leased(world, server, to, next), epoch: next })
+  publish(world, server, 'channel', { kind: 'handed', epoch: next, owner: to, position } satisfies Event<Body>)
+  count(world.checker, 'handed over')
+  return { kind: 'handedOver', epoch: next }
+}
