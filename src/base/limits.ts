@@ -101,3 +101,13 @@ export const joinWaitMsMax = 10_000
 
 /** Inputs the SDK keeps until they are durable. */
 export const heldInputsMax = 1024
+
+/** Publishes of one instance that its backplane has not answered, and their bytes: a second's worth of busy rooms. Beyond it a room's history is the queue. */
+export const unansweredPublishesMax = 16_384
+export const unansweredBytesMax = 64 * 1024 * 1024
+
+/** Records that are read from a log at once: 512 of 32 KiB are 16 MiB. */
+export const logPageRecords = 512
+
+/** A record or a snapshot as it may come from a store: Redis holds no longer values, and what is longer is none of ours. */
+export const storedBytesMax = 512 * 1024 * 1024
