@@ -7,13 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { wallMs } from '../base/clock.js'
 import { KasagiError } from '../base/errors.js'
-import { logPageRecords, unansweredBytesMax, unansweredPublishesMax } from '../base/limits.js'
+import { logPageRecords } from '../base/limits.js'
 import { epochOf, isBehind, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot } from './backplane.js'
 import { takeDataFolder } from './data-folder.js'
 import { appendRecord, continueLog, createEmbeddedLog, cutLog, readRecords, removeLog, type EmbeddedLog } from './embedded-log.js'
 import { createRoomOrder, ended, runAlone, runBeside, type RoomOrder } from './room-order.js'
 import { epochKey, openStoreFile, snapshotKey, written, type StoreFile } from './store-file.js'
 import { readStored, writeStored } from './stored-value.js'
+import { createUnanswered, runCounted, type Unanswered } from './unanswered.js'
 
 export interface EmbeddedStore { readonly backplane: Backplane; readonly secret: string }
 
@@ -27,8 +28,7 @@ interface Store extends StoreFile {
   readonly order: RoomOrder
   readonly followers: Map<string, Set<Follower>>
   readonly directory: Map<string, Map<string, DirectoryEntry>>
-  unanswered: number
-  unansweredBytes: number
+  readonly unanswered: Unanswered
   events: BackplaneEvents | undefined
 }
 
@@ -52,7 +52,7 @@ export function openEmbeddedStore(folder: string): EmbeddedStore {
 }
 
 const createStore = (file: StoreFile): Store => ({
-  ...file, log: createEmbeddedLog(file), order: createRoomOrder(), followers: new Map(), directory: new Map(), unanswered: 0, unansweredBytes: 0, events: undefined,
+  ...file, log: createEmbeddedLog(file), order: createRoomOrder(), followers: new Map(), directory: new Map(), unanswered: createUnanswered(), events: undefined,
 })
 
 function backplaneOver(store: Store, place: string, close: () => Promise<void>): Backplane {
@@ -151,24 +151,16 @@ function checkOwner(rooms: Rooms, roomId: string, epoch: number): void {
   if (known.epoch !== epoch) throw new KasagiError('stale', `${roomId} belongs to epoch ${known.epoch}, not ${epoch}`)
 }
 
-async function publish(store: Store, roomId: string, { epoch, seq, record }: LoggedRecord, isLogged: boolean): Promise<void> {
-  if (store.unanswered >= unansweredPublishesMax || store.unansweredBytes + record.length > unansweredBytesMax) {
-    throw new KasagiError('backplane-busy', `${store.unanswered} records are not answered yet`)
-  }
-  store.unanswered++
-  store.unansweredBytes += record.length
-  const bytes = record.slice()
-  try {
-    await runBeside(store.order, roomId, async () => {
+function publish(store: Store, roomId: string, { epoch, seq, record }: LoggedRecord, isLogged: boolean): Promise<void> {
+  return runCounted(store.unanswered, record.length, () => {
+    const bytes = record.slice()
+    return runBeside(store.order, roomId, async () => {
       checkOwner(store.rooms, roomId, epoch)
       const inLog = isLogged ? appendRecord(store.log, roomId, { epoch, seq, record: bytes }) : undefined
       for (const follower of store.followers.get(roomId) ?? []) follower.message(bytes)
       await inLog
     })
-  } finally {
-    store.unanswered--
-    store.unansweredBytes -= record.length
-  }
+  })
 }
 
 async function* readLog({ order, log }: Store, roomId: string, after: Position): AsyncGenerator<LoggedRecord> {
