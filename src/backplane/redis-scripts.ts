@@ -66,10 +66,11 @@ if lease[1] and lease[1] ~= ARGV[2] then return {'held', lease[1], lease[2] or '
 return grant(math.max(granted, written, last), tonumber(ARGV[3]), ARGV[4], '0', ARGV[5])
 `),
 
-  /** ARGV: epoch, instance, seq, version, leaseMs. */
+  /** ARGV: epoch, instance, seq, version, leaseMs. A Redis without memory refuses what begins with a HSET: PEXPIRE comes first, so that owners keep their rooms. */
   renew: script(`${numberOf}
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'version')
 local answer = 'renewed'
+if known[1] == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 if known[1] ~= ARGV[1] then
   local epoch, version = numberOf(known[1]), numberOf(known[2])
   if not epoch or not version then return {'data-bad', 'epoch'} end
@@ -116,14 +117,15 @@ if ARGV[4] ~= 'log' then redis.call('PUBLISH', KEYS[5], ARGV[3]) end
 return {'ok'}
 `),
 
-  /** ARGV: epoch, seq, tick, ts, version, hash, data. The log is cut first: if it is none, nothing has been written yet. */
+  /** ARGV: epoch, seq, tick, ts, version, hash, data. */
   store: script(`${numberOf}${fence}
 local stored = redis.call('HMGET', KEYS[3], 'epoch', 'seq')
 local epoch, seq, logged = numberOf(stored[1]), numberOf(stored[2]), numberOf(redis.call('HGET', KEYS[1], 'logged'))
-if not epoch or not seq or not logged then return {'data-bad', 'snapshot'} end
+local kind = redis.call('TYPE', KEYS[4]).ok
+if not epoch or not seq or not logged or kind ~= 'stream' and kind ~= 'none' then return {'data-bad', 'snapshot or log'} end
 if epoch > tonumber(ARGV[1]) or epoch == tonumber(ARGV[1]) and seq > tonumber(ARGV[2]) then return {'stale', stored[1]} end
-redis.call('XTRIM', KEYS[4], 'MINID', ARGV[1] .. '-' .. ARGV[2])
 redis.call('HSET', KEYS[3], 'epoch', ARGV[1], 'seq', ARGV[2], 'tick', ARGV[3], 'ts', ARGV[4], 'version', ARGV[5], 'hash', ARGV[6], 'data', ARGV[7])
+redis.call('XTRIM', KEYS[4], 'MINID', ARGV[1] .. '-' .. ARGV[2])
 if tonumber(ARGV[2]) > logged then redis.call('HSET', KEYS[1], 'logged', ARGV[2]) end
 return {'ok'}
 `),

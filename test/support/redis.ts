@@ -1,4 +1,7 @@
-/** Real Redis servers of the test's own: Debian's `redis-server` on free ports, in temporary folders, ended by their process ids. */
+/**
+ * Real Redis servers of the test's own, on free ports, in temporary folders, ended by their process ids. Debian's package redis-tools has the whole server
+ * under the name of redis-check-rdb: what it is called decides what it does.
+ */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -9,7 +12,7 @@ import type { TlsFiles } from '../../src/server/sockets.js'
 import { freePort } from './free-port.js'
 import { until } from './until.js'
 
-const command = '/usr/bin/redis-server'
+const command = ['/usr/bin/redis-server', '/usr/bin/redis-check-rdb'].find((file) => existsSync(file))
 
 export interface RedisOptions {
   readonly port?: number
@@ -37,7 +40,7 @@ export interface RedisServer {
 }
 
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  if (!existsSync(command)) throw new Error(`${command} is missing: sudo apt-get install redis-server (make test does it by itself as root)`)
+  if (command === undefined) throw new Error('there is no redis-server: sudo apt-get install redis-tools (as root, make test does it by itself)')
   const folder = mkdtempSync(join(tmpdir(), 'kasagi-redis-'))
   const port = options.port ?? await freePort()
   let child: ChildProcess | undefined, output = ''
@@ -49,11 +52,11 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     port, client, url: `${isTls ? 'rediss' : 'redis'}://127.0.0.1:${port}`,
     start: async ({ isForgetful } = { isForgetful: false }) => {
       if (isForgetful) for (const file of ['dump.rdb', 'appendonlydir']) rmSync(join(folder, file), { recursive: true, force: true })
-      const started = child = spawn(command, argumentsOf(options, port, folder), { stdio: ['ignore', 'pipe', 'pipe'] })
+      const started = child = spawn(command, argumentsOf(options, port, folder), { argv0: 'redis-server', stdio: ['ignore', 'pipe', 'pipe'] })
       for (const stream of [started.stdout, started.stderr]) stream.on('data', (text: Uint8Array) => { output += Buffer.from(text).toString() })
       await until(() => {
         if (started.exitCode !== null) throw new Error(`redis-server ended: ${output}`)
-        return output.endsWith('Ready to accept connections\n')
+        return output.includes('Ready to accept connections')
       }, () => `redis-server is ready: ${output}`)
       output = ''
       if (client.status === 'wait') await client.connect()
@@ -71,15 +74,18 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       rmSync(folder, { recursive: true, force: true })
     },
   }
-  await server.start()
+  await server.start().catch(async (error: unknown) => {
+    await server.end()
+    throw error
+  })
   return server
 }
 
 function argumentsOf({ replicaOf, isKept, password, users = [], tls }: RedisOptions, port: number, folder: string): string[] {
   return [
-    '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', isKept === true ? 'yes' : 'no', '--appendfsync', 'always', '--daemonize', 'no',
+    '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', isKept === true ? 'yes' : 'no', '--appendfsync', 'always', '--daemonize', 'no', '--repl-diskless-sync-delay', '0',
     ...tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port), '--tls-cert-file', tls.certFile, '--tls-key-file', tls.keyFile, '--tls-auth-clients', 'no'],
-    ...replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', String(replicaOf), '--repl-diskless-sync-delay', '0'],
+    ...replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', String(replicaOf)],
     ...password === undefined ? [] : ['--requirepass', password],
     ...users.flatMap((user) => ['--user', ...user.split(' ')]),
   ]
