@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { loadProjects, parseConfig, serveProjects, startEngine, type Engine, type Logger } from 'kasagi-engine'
 
+export { until } from './until.js'
+
 export interface TestEngine {
   readonly engine: Engine
   readonly url: string
@@ -51,13 +53,4 @@ function metricOf(text: string, name: string): number {
   let sum = 0
   for (const line of text.split('\n')) if (line.startsWith(name) && !line.startsWith('#')) sum += Number(line.slice(line.lastIndexOf(' ') + 1))
   return sum
-}
-
-/** Waits until `holds`, looking every few milliseconds; fails with `what` after `withinMs`. */
-export async function until(holds: () => boolean | Promise<boolean>, what: string | (() => string), withinMs = 10_000): Promise<void> {
-  const end = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${typeof what === 'string' ? what : what()}`)
-    await new Promise((resolve) => { setTimeout(resolve, 5) })
-  }
 }
