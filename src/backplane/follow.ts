@@ -4,7 +4,7 @@
  *
  * Invariant: `position` moves only by records that continue it, or with a whole state. What a lower epoch than the highest heard of says is void.
  */
-import { countBeyond, extend, isNewer, isOn, isSame, positionOf, upTo, type Head, type Lineage, type Position } from './lineage.js'
+import { countBeyond, extend, isNewer, isOn, isSame, positionOf, upTo, type Head, type Lineage, type Position } from '../base/lineage.js'
 import type { Event, HeardRecord, Ownership, Turn } from './protocol.js'
 
 export type Of<B, K extends Event<B>['kind']> = Extract<Event<B>, { kind: K }>

@@ -13,7 +13,7 @@
  */
 import { becomeEdge, beatMs, claim, hearAnswer, hearBeat, hearHanded, hearHeld, hearProposal, hearRecord, hearReleased, hearUnowned, ask, lookSoon, tickEdge, type Of } from './follow.js'
 import { beginHandOver, drain, hearConfirmed, hearHandedOver, hearHandOverFailed, hearRefused, letGo, tickHanding } from './hand-over.js'
-import { continues, isOn, type Position } from './lineage.js'
+import { continues, isOn, type Position } from '../base/lineage.js'
 import { hearFlushed, hearLogFailed, hearLogGap, hearLogged, hearStored, hearStoreFailed, tickLog, unloggedMax } from './op-log.js'
 import type { Effect, Event, Ownership, Settings, Turn } from './protocol.js'
 import { afterFetch, claimAnew, hearAnnounced, hearGranted, hearLoaded, hearLoadFailed, hearOffer, leaseEnd, tickGathering } from './takeover.js'

@@ -4,7 +4,7 @@
  * Invariant: an epoch is run once, from a position that nobody who answered in time, and no stored snapshot or log, was ahead of.
  */
 import { ask, becomeEdge, claim, giveUpBeyond, hear, lookSoon, type Of } from './follow.js'
-import { isNewer, isSame, start } from './lineage.js'
+import { isNewer, isSame, start } from '../base/lineage.js'
 import type { Candidate, Ownership, Turn } from './protocol.js'
 
 /** A lease ends this much early: clocks of two machines do not run at one speed. */

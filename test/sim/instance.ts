@@ -3,7 +3,7 @@
  * connection that loses answers, keeps state and history, applies inputs, serves its clients. It may stand still between any two effects.
  */
 import { accepts, closeLane, createForwarding, expireHeld, findStalled, forwardHeld, moveLane, openLane, takeInput, wantAgain, type Forwarding, type ForwardedInput } from '../../src/backplane/forwarding.js'
-import { isOn, isSame, isNewer, type Lineage, type Position } from '../../src/backplane/lineage.js'
+import { isOn, isSame, isNewer, type Lineage, type Position } from '../../src/base/lineage.js'
 import { createOwnership, defaultRules, hasOwner, isAttached, isOvertaken, step } from '../../src/backplane/ownership.js'
 import type { Effect, Event, HeardRecord, Ownership } from '../../src/backplane/protocol.js'
 import { nextFloat } from '../../src/base/prng.js'
