@@ -45,6 +45,10 @@ export interface ActiveRoom {
   forkSeq: number
   /** It is another instance's: its records are applied here, and no author code runs. */
   isFollowing: boolean
+  /** Applies nothing until it is told to go on. `halting`: what is applied has yet to be flushed. */
+  hold: 'none' | 'paused' | 'halting'
+  /** It is to be stored, whether it is due or not. */
+  isSaveDue: boolean
   /** Instances that wait for what they miss. */
   fetches: Fetch[]
   /** Journal entries up to here are in the live state. */

@@ -6,13 +6,14 @@
  * so a successor may see one twice: joins, inputs and leaves know themselves by connection and number.
  */
 import { assert } from '../src/base/assert.js'
-import { inputWords, joinWords, resumeWords, toWorker } from '../src/memory/crossing.js'
+import { holds, inputWords, joinWords, resumeWords, toWorker } from '../src/memory/crossing.js'
 import { appendEntry } from '../src/memory/journal.js'
 import { read, release, type RingReader } from '../src/memory/ring.js'
 import { unpackFields } from '../src/wire/fields.js'
 import { readWide } from '../src/memory/views.js'
 import type { Fault } from './faults.js'
 import type { ActiveRoom } from './active-room.js'
+import { isLost } from './connections.js'
 
 export interface InboxHandlers {
   roomOf(key: number): ActiveRoom | undefined
@@ -56,12 +57,23 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
     case toWorker.follow: if (room !== undefined) handlers.follow(room); break
     case toWorker.fetch: room?.fetches.push({ request: u32[(at >>> 2) + 1], epoch: readWide(ring.views, at + 8), seq: readWide(ring.views, at + 16) }); break
     case toWorker.resume: return moveResume(ring, at, key, room, handlers)
-    case toWorker.gone:
+    case toWorker.hold: if (room !== undefined) hold(room, u32[(at >>> 2) + 1]); break
+    case toWorker.save: if (room !== undefined) room.isSaveDue = true; break
+    case toWorker.sweep:
+    case toWorker.present: return room === undefined || room.isFollowing || !losesAnybody(ring, at, room) || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
     case toWorker.leave:
     case toWorker.ready: return room === undefined || room.isFollowing || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
   }
   return true
 }
+
+function hold(room: ActiveRoom, how: number): void {
+  room.hold = how === holds.goOn ? 'none' : how === holds.pause ? 'paused' : 'halting'
+}
+
+/** True if a sweep, or what an instance says of its clients, ends a connection: only then it is an entry. */
+const losesAnybody = ({ kind, views, bytes }: RingReader, at: number, { book }: ActiveRoom): boolean =>
+  [...book.byId.values()].some(({ slot }) => isLost(kind, views.u32.subarray((at >>> 2) + 1, (at + bytes) >>> 2), book.connectionOf(slot)))
 
 function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): void {
   const { u32, buffer } = ring.views

@@ -23,6 +23,7 @@ import type { ActiveRoom } from './active-room.js'
 import { createAuthorRoom, type RoomLog } from './author-room.js'
 import { createAuthorTable, refersToLiving, type AuthorTable } from './author-table.js'
 import { finishCommit, flushRoom, type Flusher } from './flush.js'
+import { instanceOf } from './connections.js'
 import { setFollowing, setLineage } from './following.js'
 import { guard, type Reporter } from './guard.js'
 import { committedSeq, pendingSeq, recordOf, storeCommitted, storePending } from './history.js'
@@ -97,7 +98,8 @@ function restore(context: OpenContext, actor: Actor, stored: Uint8Array): boolea
   if (!derive(actor)) return false
   const { onDrop } = room.type.definition.handlers
   for (const session of [...room.book.byId.values()]) {
-    if (!session.connected) continue
+    // Sockets of this very number are new ones; what other instances have of the room they say themselves.
+    if (!session.connected || instanceOf(room.book.connectionOf(session.slot)) !== flusher.encoder.recordHead.instance) continue
     room.book.drop(session.slot, room.book.clock.timeMs + room.type.definition.graceMs)
     if (onDrop !== undefined) guard(room, report, 'onDrop', '', 0, () => onDrop(room.author, session))
   }
@@ -244,7 +246,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     plans: rows.map(createTablePlan),
     author: undefined as unknown as ActiveRoom['author'],
     epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
-    appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [],
+    appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
     moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
     dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,

@@ -9,6 +9,7 @@ import { unpackFields } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
 import { engineColumn, type AuthorTable } from './author-table.js'
 import type { NumberArray } from './columns.js'
+import { isLost } from './connections.js'
 import { guard, type Reporter } from './guard.js'
 import type { BookedSession } from './session-book.js'
 import type { Timers } from './timers.js'
@@ -24,7 +25,7 @@ export interface Actor {
 
 /** True if a turn is due: at its time, or, without ticks, as soon as something waits. */
 export const isDue = ({ room }: Actor, nowMs: number): boolean =>
-  nowMs >= room.dueMs || (room.type.definition.tickHz === 0 && hasEntries(room.journal)) || room.flushSkipped
+  room.hold !== 'none' ? room.flushSkipped : nowMs >= room.dueMs || (room.type.definition.tickHz === 0 && hasEntries(room.journal)) || room.flushSkipped
 
 /** One turn; returns true if a flush is due behind it. */
 export function takeTurn(actor: Actor, nowMs: number): boolean {
@@ -104,7 +105,8 @@ function applyEntry(actor: Actor, entry: JournalEntry): void {
     case toWorker.ready: return applyReady(actor, entry)
     case toWorker.input: return applyInput(actor, entry)
     case toWorker.leave: return applyLeave(actor, entry)
-    case toWorker.gone: return applyGone(actor, entry)
+    case toWorker.sweep:
+    case toWorker.present: return applyLost(actor, entry)
     default: throw new Error(`journal: an entry of kind ${entry.kind}`)
   }
 }
@@ -227,13 +229,11 @@ function applyLeave(actor: Actor, entry: JournalEntry): void {
   else endSession(actor, slot, why, entry.number)
 }
 
-/** An instance is gone, and the connections of its clients with it. */
-function applyGone(actor: Actor, entry: JournalEntry): void {
-  const { book } = actor.room, instance = word(actor.room, entry, 1)
-  for (const { slot } of [...book.byId.values()]) if (instanceOf(book.connectionOf(slot)) === instance) dropSession(actor, slot, entry.number)
+/** Connections to other instances are gone, or those instances are. */
+function applyLost(actor: Actor, entry: JournalEntry): void {
+  const { book, arena } = actor.room, words = arena.u32.subarray((entry.at >>> 2) + 1, (entry.at + entry.bytes) >>> 2)
+  for (const { slot } of [...book.byId.values()]) if (isLost(entry.kind, words, book.connectionOf(slot))) dropSession(actor, slot, entry.number)
 }
-
-const instanceOf = (connection: number): number => Math.floor(connection / 0x1_0000_0000)
 
 /** Its client may come back until its grace time ends. */
 function dropSession(actor: Actor, slot: number, journalNumber: number): void {

@@ -165,15 +165,18 @@ function runRooms(worker: Worker): number {
     const now = monotonicMs()
     if (room.isFollowing) {
       serve(worker, room)
+      if (room.isSaveDue) save(worker, room, now)
       continue
     }
+    if (room.hold === 'halting') halt(worker, actor)
     if (isDue(actor, now)) {
       if (takeTurn(actor, now)) flushActor(worker, actor)
       worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = (monotonicMs() - now) * 1000
     }
     if (room.isCommitted) serve(worker, room)
     if (room.listingDue && room.isCommitted) tellListing(worker, room)
-    if (isStoreDue(room, now)) store(worker, room, now)
+    if (room.isSaveDue) save(worker, room, now)
+    else if (isStoreDue(room, now)) store(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
   }
@@ -205,6 +208,19 @@ function isStoreDue(room: ActiveRoom, nowMs: number): boolean {
   if (durability === 'none' || !room.isCommitted || room.closing !== undefined) return false
   const isDue = nowMs >= room.storeDueMs || (snapshotEveryTicks !== Infinity && room.book.clock.tick >= room.storeDueTick)
   return isDue && !isStored(room) && isAreaFree(room)
+}
+
+/** Stores the room because the main thread wants it stored now. */
+function save(worker: Worker, room: ActiveRoom, nowMs: number): void {
+  if (room.isCommitted && isAreaFree(room) && store(worker, room, nowMs)) room.isSaveDue = false
+}
+
+/** Flushes what is applied; then the room stands still, and says so. */
+function halt(worker: Worker, actor: Actor): void {
+  const { room } = actor
+  if (!room.isCommitted || room.flushSkipped) flushActor(worker, actor)
+  if (room.flushSkipped || !room.isCommitted) return
+  if (send(worker.output, toMain.halted, [room.key, ...wideWords(committedSeq(room.arena, room.layout))])) room.hold = 'paused'
 }
 
 /** Hands the room to the store. Should that fail, the next one is due all the same: main alone says what is stored. */

@@ -23,8 +23,13 @@ export const toWorker = {
   own: 11,      // roomKey, epochLow, epochHigh: a followed room is this instance's from here on, in that epoch
   follow: 12,   // roomKey: a room is no longer this instance's, and is followed
   fetch: 13,    // roomKey, request, epochLow, epochHigh, seqLow, seqHigh: another instance stands there
-  gone: 14,     // roomKey, instance: the connections of its clients are lost
+  sweep: 14,    // roomKey, instances: sessions of all others have lost their connections
+  present: 15,  // roomKey, instance, sockets: sessions of that instance with any other have lost theirs
+  hold: 16,     // roomKey, how: see `holds`
+  save: 17,     // roomKey: what is committed is to be stored, whenever it was last
 } as const
+/** `hold`: 0 go on, 1 apply nothing, 2 apply nothing more, flush what is applied, say `halted`. */
+export const holds = { goOn: 0, pause: 1, halt: 2 } as const
 export const openWords = 13, joinWords = 5, inputWords = 7, resumeWords = 5
 
 /** Output ring, worker to main. */
@@ -39,6 +44,7 @@ export const toMain = {
   listing: 9,   // roomKey, isLocked | packed listing                        what joins and lists may know
   behind: 10,   // roomKey, epochLow, epochHigh, seqLow, seqHigh | code      where a followed room stands that could not take a record
   answer: 11,   // roomKey, request, kind, epochLow, epochHigh, seqLow, seqHigh, parentLow, parentHigh, forkLow, forkHigh, tick, address, bytes   to `fetch`, in the snapshot area
+  halted: 12,   // roomKey, seqLow, seqHigh: nothing is applied any more, and nothing that was is not committed
   store: 8,     // roomKey, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes    in the room's snapshot area
 } as const
 export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 3, nackWords = 5, closedWords = 2, listingWords = 2, behindWords = 5, followedWords = 2
