@@ -89,8 +89,14 @@ const timersPerTurnMax = 10_000
 function applyEntries(actor: Actor): void {
   const { room } = actor
   while (room.nackBytes < nackBytesPerFlushMax) {
+    const { cursor } = room.journal
     const entry = nextEntry(room.journal)
     if (entry === undefined) return
+    if (entry.kind === toWorker.join && room.book.awaitsFlush()) {
+      // Read again in the next turn, as all that came behind it.
+      room.journal.cursor = cursor
+      return
+    }
     const { number } = entry
     applyEntry(actor, entry)
     room.appliedThrough = number

@@ -31,8 +31,9 @@ export const cards = defineSchema('cards', {
     lines: u32.to('server'),
   },
   tables: {
-    // Everybody sees these rows, but for the wallet: that goes to the session that owns the row, and to nobody else.
-    players: table({ name: text(24), seat: u8, held: u8, away: bool, wallet: u64.to('owner') }, { capacity: seatsMax }),
+    // Everybody sees these rows, but for the wallet: that goes to the session that owns the row, and to nobody else. Room for twice the seats:
+    // the row of somebody who left is given out again only when everybody was told.
+    players: table({ name: text(24), seat: u8, held: u8, away: bool, wallet: u64.to('owner') }, { capacity: seatsMax * 2 }),
     // A row goes to its owner only. What others may know of a hand is `held`, a column of players.
     hands: table({ of: ref('players'), card: u8 }, { capacity: 60, to: 'owner' }),
     // Survives the server, and never leaves it.
