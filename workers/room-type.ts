@@ -2,6 +2,7 @@
  * A room type as a worker knows it: the author's module, its field tables with the engine's own behind them, and where those are.
  * Made once per thread from the bundles; the same bundles give the same numbers on every thread.
  */
+import { keyWords } from '../src/base/key-stream.js'
 import { timersPerNameMax, userBytesMax } from '../src/base/limits.js'
 import { generationField, idField, type EntityTable, type FieldTable, type FullTables, type PublicTables } from '../src/schema/field-tables.js'
 import { fieldsOf, fullTablesOf, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
@@ -43,9 +44,9 @@ const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions'
   { ...serverText('user', userBytesMax), isJournaled: true },
 ])
 
-/** The room's own state: random numbers, time, the last changed seq of its stream, and the last order given to a timer or a row. The servers' stream changes with every record. */
+/** The room's own state: the key of its random numbers and how many were drawn, time, the last changed seq of its stream, and the last order given to a timer or a row. The servers' stream changes with every record. */
 const roomTable = engineTable('$room', 1, [
-  server('random0', 'u32', 4), server('random1', 'u32', 4), server('random2', 'u32', 4), server('random3', 'u32', 4),
+  ...Array.from({ length: keyWords }, (_, n) => server(`random${n}`, 'u32', 4)), server('drawn', 'f64', 8),
   server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('order', 'f64', 8), server('locked', 'u8', 1),
 ])
 

@@ -2,7 +2,7 @@
  * The engine's own tables of a room, as plain accessors: who is in it (`$sessions`), its clock and random numbers (`$room`).
  * Worker thread. What is written here is live state like any other: it is committed with the next record and comes back with a successor.
  */
-import { nextFloat, nextInt, seedPrng } from '../src/base/prng.js'
+import { blockWords, keyWords, writeBlock } from '../src/base/key-stream.js'
 import { hasFree, isAlive, nextRow, packRef } from '../src/memory/rows.js'
 import type { Session } from '../src/room/types.js'
 import { addEvent, ownRowEvent, type SectionWriter } from '../src/wire/section.js'
@@ -19,7 +19,8 @@ export interface SessionBook {
   readonly random: { float(): number; int(below: number): number }
   readonly byId: ReadonlyMap<string, BookedSession>
   readonly size: number
-  seed(seed: number): void
+  /** `key`: the words of a key that nobody can guess. */
+  seed(key: Uint32Array): void
   has(slot: number): boolean
   /** Somebody has left, but the slot is given out again only behind the flush that says so. */
   awaitsFlush(): boolean
@@ -191,16 +192,30 @@ function createClock(room: AuthorTable): Pick<SessionBook, 'clock' | 'random' | 
   }
   const names = ['tick', 'timeMs', 'roomChangedSeq', 'order', 'locked']
   const clock = Object.defineProperties({}, Object.fromEntries(names.map((name) => [name, field(name)]))) as Clock
-  const state = new Uint32Array(4)
-  const words = [0, 1, 2, 3].map((n) => engineColumn(room, `random${n}`))
-  const load = (): void => { for (let n = 0; n < 4; n++) state[n] = words[n][0] }
-  const store = <T>(result: T): T => { for (let n = 0; n < 4; n++) words[n][0] = state[n]; return result }
+  return { clock, ...createRandom(room) }
+}
+
+/** The room's random numbers: a key stream whose key and place are the room's state. */
+function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
+  const keyColumns = Array.from({ length: keyWords }, (_, n) => engineColumn(room, `random${n}`)), drawn = engineColumn(room, 'drawn')
+  const block = new Uint32Array(blockWords), key = new Uint32Array(keyWords)
+  let inBlock = -1
+  const next = (): number => {
+    const number = drawn[0]++, wanted = Math.floor(number / blockWords)
+    if (wanted !== inBlock) {
+      for (let n = 0; n < keyWords; n++) key[n] = keyColumns[n][0]
+      writeBlock(block, key, wanted)
+      inBlock = wanted
+    }
+    return block[number % blockWords]
+  }
+  const float = (): number => next() / 0x1_0000_0000
   return {
-    clock,
-    seed: (seed) => { seedPrng(state, seed); store(undefined) },
-    random: {
-      float: () => { load(); return store(nextFloat(state)) },
-      int: (below) => { load(); return store(nextInt(state, below)) },
+    seed: (words) => {
+      for (let n = 0; n < keyWords; n++) keyColumns[n][0] = words[n]
+      drawn[0] = 0
+      inBlock = -1
     },
+    random: { float, int: (below) => Math.floor(float() * below) },
   }
 }
