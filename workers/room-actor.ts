@@ -10,6 +10,7 @@ import type { ActiveRoom } from './active-room.js'
 import { engineColumn, type AuthorTable } from './author-table.js'
 import type { NumberArray } from './columns.js'
 import { guard, type Reporter } from './guard.js'
+import { committedSeq } from './history.js'
 import type { BookedSession } from './session-book.js'
 import type { Timers } from './timers.js'
 
@@ -127,7 +128,7 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   if (join === undefined) return actor.refuse(connection, 'bad-join')
   if (book.slotOf(connection) >= 0) return
   if (book.clock.locked === 1) return actor.refuse(connection, 'room-locked')
-  const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes))
+  const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes), committedSeq(arena, room.layout) + 1)
   if (session === undefined) return actor.refuse(connection, 'room-full')
   const { onJoin } = type.definition.handlers
   if (onJoin !== undefined) {

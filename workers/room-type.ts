@@ -35,12 +35,12 @@ const engineTable = (name: string, capacity: number, fields: readonly FieldTable
   ({ name, capacity, audience: 'server', ids: false, fields })
 
 /**
- * Who is in the room. A session's slot is its row. `connection` 0: dropped, and kept until room time `graceUntil`. `generation`: of the newest
+ * Who is in the room. A session's slot is its row. `joinedSeq`: of the first record that knows it; what the same slot was told before is another's. `connection` 0: dropped, and kept until room time `graceUntil`. `generation`: of the newest
  * token that its client is known to have. `ownRow`, `rowGeneration` and `hasRow` are the ref of its own row.
  */
 const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions', capacity, [
   serverText('sessionId', 24), server('connection', 'u32', 4), server('appliedThrough', 'u32', 4), server('changedSeq', 'f64', 8),
-  server('generation', 'u32', 4), server('graceUntil', 'f64', 8), server('joinedMs', 'f64', 8), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
+  server('generation', 'u32', 4), server('graceUntil', 'f64', 8), server('joinedMs', 'f64', 8), server('joinedSeq', 'f64', 8), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
   { ...serverText('user', userBytesMax), isJournaled: true },
 ])
 

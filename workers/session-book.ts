@@ -8,8 +8,11 @@ import type { Session } from '../src/room/types.js'
 import { addEvent, ownRowEvent, type SectionWriter } from '../src/wire/section.js'
 import { engineColumn, engineText, refersToLiving, type AuthorTable } from './author-table.js'
 
-/** A session as handlers get it; `slot` is its row in `$sessions`. */
-export interface BookedSession extends Session { readonly slot: number }
+/**
+ * A session as handlers get it; `slot` is its row in `$sessions`. An author may keep it for longer than it lasts: once it has left, its slot
+ * is another's.
+ */
+export interface BookedSession extends Session { readonly slot: number; readonly hasLeft: boolean }
 
 /** `order`: the last number given to a timer or a row, so that what came first is known to a successor too. */
 export interface Clock { tick: number; timeMs: number; roomChangedSeq: number; order: number; locked: number }
@@ -24,8 +27,8 @@ export interface SessionBook {
   has(slot: number): boolean
   /** Somebody has left, but the slot is given out again only behind the flush that says so. */
   awaitsFlush(): boolean
-  /** A new session; undefined if the room is full. `user`: JSON. */
-  enter(connection: number, id: string, user: string): BookedSession | undefined
+  /** A new session; undefined if the room is full. `user`: JSON. `seq`: of the record that will tell of it. */
+  enter(connection: number, id: string, user: string, seq: number): BookedSession | undefined
   leave(slot: number): void
   /** Its connection is gone; it may come back until room time `graceUntil`. */
   drop(slot: number, graceUntil: number): void
@@ -47,6 +50,8 @@ export interface SessionBook {
   /** Returns the seq at which the session's stream last changed, and sets it to `seq`. */
   takeChangedSeq(slot: number, seq: number): number
   changedSeqOf(slot: number): number
+  /** The first record that knows the session. */
+  joinedSeqOf(slot: number): number
   putOwnRow(section: SectionWriter, slot: number): void
   /** Slots whose own row has been despawned since they were last asked for. */
   lostRows(): number[]
@@ -57,7 +62,8 @@ export interface BookHooks { onOwnRow(slot: number): void; onEnd(slot: number): 
 
 export function createSessionBook(sessions: AuthorTable, room: AuthorTable, player: AuthorTable | undefined, hooks: BookHooks): SessionBook {
   const connection = engineColumn(sessions, 'connection'), appliedThrough = engineColumn(sessions, 'appliedThrough')
-  const changedSeq = engineColumn(sessions, 'changedSeq'), generation = engineColumn(sessions, 'generation')
+  const changedSeq = engineColumn(sessions, 'changedSeq'), joinedSeq = engineColumn(sessions, 'joinedSeq')
+  const generation = engineColumn(sessions, 'generation')
   const graceUntil = engineColumn(sessions, 'graceUntil'), users = engineText(sessions, 'user')
   const ids = engineText(sessions, 'sessionId')
   const bySlot: (BookedSession | undefined)[] = []
@@ -69,14 +75,16 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
   const enroll = (slot: number): BookedSession => {
     const session: BookedSession = {
       slot, id: ids.get(slot), user: JSON.parse(users.get(slot)) as Session['user'],
-      get connected() { return connection[slot] !== 0 },
-      get row() { return bySlot[slot] === session ? own.get(slot) : undefined },
+      get hasLeft() { return bySlot[slot] !== session },
+      get connected() { return !session.hasLeft && connection[slot] !== 0 },
+      get row() { return session.hasLeft ? undefined : own.get(slot) },
       set row(value: number | undefined) {
+        if (session.hasLeft) return
         if (value !== undefined && !player?.has(value)) throw new RangeError('session.row: needs a living row of the schema\'s player table')
         own.set(slot, value)
         hooks.onOwnRow(slot)
       },
-      end: () => { if (bySlot[slot] === session) hooks.onEnd(slot) },
+      end: () => { if (!session.hasLeft) hooks.onEnd(slot) },
     }
     bySlot[slot] = session
     byId.set(session.id, session)
@@ -89,9 +97,9 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
     get size() { return sessions.size },
     has: (slot) => isAlive(sessions.rowsOf, slot),
     awaitsFlush: () => sessions.size < sessions.capacity && !hasFree(sessions.rowsOf),
-    enter: (by, id, user) => {
+    enter: (by, id, user, seq) => {
       if (sessions.size >= sessions.capacity) return undefined
-      return enroll(sessions.spawn({ sessionId: id, connection: by, user, joinedMs: clock.timeMs }))
+      return enroll(sessions.spawn({ sessionId: id, connection: by, user, joinedMs: clock.timeMs, joinedSeq: seq }))
     },
     leave: (slot) => {
       byId.delete(bySlot[slot]!.id)
@@ -132,6 +140,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       return before
     },
     changedSeqOf: (slot) => changedSeq[slot],
+    joinedSeqOf: (slot) => joinedSeq[slot],
     putOwnRow: (section, slot) => addEvent(section, ownRowEvent, own.bytesOf(slot)),
     lostRows: () => {
       const lost: number[] = []

@@ -90,10 +90,14 @@ function ownedRows(room: ActiveRoom, plan: TablePlan, slot: number): number[] {
 const ownBytesMax = (room: ActiveRoom): number => room.plans.reduce((sum, { layout, rows }) =>
   room.type.index.hasOwned[layout.index] ? sum + rows.size * layout.columns.reduce((bytes, { field }) => bytes + field.bytes, 8) : sum, 2048)
 
-/** True if history has all that the client misses, of both its streams. */
+/**
+ * True if history has all that the client misses, of both its streams. Positions are what clients say: one from before the session began would be
+ * answered with what its slot's stream told somebody else.
+ */
 function isCovered(room: ActiveRoom, waiting: Waiting): boolean {
   const { arena, layout, book } = room
   if (waiting.kind === 'join' || waiting.epoch !== room.epoch || waiting.seq > committedSeq(arena, layout) || !book.has(waiting.slot)) return false
+  if (waiting.seq < book.joinedSeqOf(waiting.slot)) return false
   if (oldestSeq(arena, layout) <= waiting.seq + 1) return true
   const isStreamCovered = (stream: number, changedSeq: number): boolean => changedSeq <= waiting.seq || oldestPrevSeq(room, stream, waiting.seq) <= waiting.seq
   return isStreamCovered(roomStream, book.clock.roomChangedSeq) && isStreamCovered(sessionStream(waiting.slot), book.changedSeqOf(waiting.slot))

@@ -24,7 +24,8 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 export function takeDataFolder(path: string): DataFolder {
   const lock = join(path, 'lock')
   try {
-    mkdirSync(path, { recursive: true })
+    // Rooms are kept with all their secrets.
+    mkdirSync(path, { recursive: true, mode: 0o700 })
     takeLock(path, lock)
     return { path, secret: secretOf(path), release: () => rmSync(lock, { force: true }) }
   } catch (error) {

@@ -8,9 +8,14 @@ import { startTestEngine } from '../support/engine.js'
 
 const schemaText = `
 import { defineSchema, table, u32 } from 'kasagi-engine/schema'
-export const desk = defineSchema('desk', { globals: { total: u32 }, tables: { rows: table({ n: u32 }, { capacity: 2000 }) }, inputs: { count: {}, refuse: { n: u32 } } })
+export const desk = defineSchema('desk', {
+  globals: { total: u32 }, tables: { rows: table({ n: u32 }, { capacity: 2000 }) }, inputs: { count: {}, refuse: { n: u32 } } })
 `
-const desk = defineSchema('desk', { globals: { total: u32 }, tables: { rows: table({ n: u32 }, { capacity: 2000 }) }, inputs: { count: {}, refuse: { n: u32 } } })
+const desk = defineSchema('desk', {
+  globals: { total: u32 },
+  tables: { rows: table({ n: u32 }, { capacity: 2000 }) },
+  inputs: { count: {}, refuse: { n: u32 } },
+})
 const roomText = (tickHz: number): string => `
 import { defineRoom } from 'kasagi-engine'
 import { desk } from '../shared/desk.js'
@@ -24,7 +29,7 @@ export default defineRoom(desk, { tickHz: ${tickHz},
 
 describe('answers', () => {
   for (const tickHz of [0, 30]) {
-    it(`answers: an input that is answered while its client is being caught up is answered all the same, a refused one with its code, at ${tickHz} Hz`, async () => {
+    it(`answers: inputs of a client that is being caught up are answered all the same, refused ones with their code, at ${tickHz} Hz`, async () => {
       const server = await startTestEngine({ 'shared/desk.ts': schemaText, 'rooms/desk.ts': roomText(tickHz) })
       let say = (_: Uint8Array): void => {}
       const watched = connectWith(async (url, handlers) => {
@@ -35,7 +40,9 @@ describe('answers', () => {
       const ann = await watched.join(desk, { name: 'main' }), bob = await connectWith(openWebSocket, server.url).join(desk, { name: 'main' })
       for (let round = 0; round < 30; round++) {
         const answers: Promise<string>[] = []
-        const ask = (...input: Parameters<typeof ann.ask>): void => { answers.push(ann.ask(...input).then(() => 'done', ({ code, message }: { code: string; message: string }) => `${code} ${message}`)) }
+        const ask = (...input: Parameters<typeof ann.ask>): void => {
+          answers.push(ann.ask(...input).then(() => 'done', ({ code, message }: { code: string; message: string }) => `${code} ${message}`))
+        }
         bob.send('count', {})
         ask('count', {})
         say(writeResync(0, 0))
