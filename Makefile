@@ -19,7 +19,7 @@ dist/.built: node_modules/.installed $(SOURCES) tsconfig.json scripts/build.mjs
 	node scripts/build.mjs
 
 run: dist/.built ## start the examples on port 9001 (PORT=…)
-	PORT=$(PORT) node dist/src/cli.js serve examples/arena examples/counter
+	PORT=$(PORT) node dist/src/cli.js serve examples/arena examples/counter examples/cards
 
 build: dist/.built ## compile everything to dist/
 

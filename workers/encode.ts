@@ -166,7 +166,7 @@ function encodeOwnSections(encoder: Encoder, room: ActiveRoom): ReadonlyMap<numb
 function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
   const { section, record } = encoder
   for (const { event, bytes, receivers } of room.events) {
-    if (receivers === undefined || receivers.length === 0) continue
+    if (receivers === undefined) continue
     beginSection(section, record.cursor)
     addEvent(section, event, bytes)
     const index = endSection(encoder, addressedStream, recordAudience.some, 0)

@@ -4,6 +4,7 @@
  */
 import { pathToFileURL } from 'node:url'
 import { receiveMessageOnPort, threadId, type MessagePort as NodePort } from 'node:worker_threads'
+import { keyWords } from '../src/base/key-stream.js'
 import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
 import { send, toMain, type CountedMetric, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
@@ -83,6 +84,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
       fields: { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) },
     }),
     count: (room, metric, by) => count(metric, { type: room.type.name }, by),
+    randomKey: () => crypto.getRandomValues(new Uint32Array(keyWords)),
     refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
   }
   return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port) }

@@ -39,6 +39,8 @@ export interface OpenContext {
   readonly flusher: Flusher
   readonly report: Reporter
   readonly log: RoomLog
+  /** The key of a new room's random numbers: 8 words that nobody can guess. */
+  randomKey(): Uint32Array
   refuse(roomKey: number, connection: number, code: string): void
   count(room: ActiveRoom, metric: CountedMetric, by: number): void
 }
@@ -68,11 +70,11 @@ export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'n
   return actor
 }
 
-function create({ flusher, log, report }: OpenContext, actor: Actor, { type, epoch, key, options, match }: OpenRequest): boolean {
+function create({ flusher, log, report, randomKey }: OpenContext, actor: Actor, { type, options, match }: OpenRequest): boolean {
   const { room } = actor
   const { full } = type
   spawnSingles(room, options.length === 0 ? {} : unpackFields(full.options, new DataView(options.slice().buffer), 0, options.length) ?? {}, unpackMatch(full.listing, match) ?? {})
-  room.book.seed(epoch + key)
+  room.book.seed(randomKey())
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
   if (!derive(actor)) return false
   const { onCreate } = type.definition.handlers

@@ -10,6 +10,7 @@ import type { ActiveRoom } from './active-room.js'
 import { engineColumn, type AuthorTable } from './author-table.js'
 import type { NumberArray } from './columns.js'
 import { guard, type Reporter } from './guard.js'
+import { committedSeq } from './history.js'
 import type { BookedSession } from './session-book.js'
 import type { Timers } from './timers.js'
 
@@ -89,8 +90,14 @@ const timersPerTurnMax = 10_000
 function applyEntries(actor: Actor): void {
   const { room } = actor
   while (room.nackBytes < nackBytesPerFlushMax) {
+    const { cursor } = room.journal
     const entry = nextEntry(room.journal)
     if (entry === undefined) return
+    if (entry.kind === toWorker.join && room.book.awaitsFlush()) {
+      // Read again in the next turn, as all that came behind it.
+      room.journal.cursor = cursor
+      return
+    }
     const { number } = entry
     applyEntry(actor, entry)
     room.appliedThrough = number
@@ -121,7 +128,7 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   if (join === undefined) return actor.refuse(connection, 'bad-join')
   if (book.slotOf(connection) >= 0) return
   if (book.clock.locked === 1) return actor.refuse(connection, 'room-locked')
-  const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes))
+  const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes), committedSeq(arena, room.layout) + 1)
   if (session === undefined) return actor.refuse(connection, 'room-full')
   const { onJoin } = type.definition.handlers
   if (onJoin !== undefined) {

@@ -25,7 +25,8 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 export function takeDataFolder(path: string): DataFolder {
   const lock = join(path, 'lock')
   try {
-    const isNew = mkdirSync(path, { recursive: true }) !== undefined
+    // Rooms are kept with all their secrets.
+    const isNew = mkdirSync(path, { recursive: true, mode: 0o700 }) !== undefined
     if (isNew) writeFileSync(join(path, '.gitignore'), '*\n')
     takeLock(path, lock)
     return { path, secret: secretOf(path), release: () => rmSync(lock, { force: true }) }

@@ -28,7 +28,9 @@ export function defineSchema<const N extends string, S extends Shape>(name: N, s
       checkFields(`${kind}.${message}`, fields, shape, ['everyone'], problem)
     }
   }
-  for (const kind of ['options', 'join', 'listing'] as const) checkFields(kind, shape[kind] ?? {}, shape, ['everyone', 'server'], problem)
+  for (const kind of ['options', 'join'] as const) checkFields(kind, shape[kind] ?? {}, shape, ['everyone', 'server'], problem)
+  // Whoever asks for a list of rooms is told.
+  checkFields('listing', shape.listing ?? {}, shape, ['everyone'], problem)
   checkPlayer(shape, problem)
   return Object.freeze({ ...shape, name })
 }

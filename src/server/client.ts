@@ -3,6 +3,7 @@
  * outbox.ts by what its room sends, rooms.ts opens rooms and forgets them. Main thread.
  */
 import type { CatalogEntry } from '../memory/crossing.js'
+import type { NackMessage } from '../wire/server-messages.js'
 import type { Identity } from './auth.js'
 import type { Socket } from './sockets.js'
 import type { ResumeClaims } from './tokens.js'
@@ -54,6 +55,9 @@ export interface Client {
   holeAt: number
   /** Last input number that an Own has told it. */
   appliedThrough: number
+  /** What it is to be told as soon as it is live again: its last input number, and refusals, oldest first. */
+  owedThrough: number
+  owedNacks: NackMessage[]
   wantsTables: boolean
   /** Chunks still to be handed out, oldest first. */
   chunks: Uint8Array[]
@@ -102,5 +106,5 @@ export interface RoomEntry {
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({
   socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', identity: undefined, openedMs: nowMs, epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
-  appliedThrough: 0, wantsTables: false, chunks: [], asked: false, budget, budgetMs: nowMs,
+  appliedThrough: 0, owedThrough: 0, owedNacks: [], wantsTables: false, chunks: [], asked: false, budget, budgetMs: nowMs,
 })

@@ -4,6 +4,7 @@
  * released, and history may be overwritten up to there.
  */
 import { errorEntry } from '../base/errors.js'
+import { heldInputsMax } from '../base/limits.js'
 import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWide, storeWord } from '../memory/views.js'
@@ -23,7 +24,8 @@ export interface Outbox {
   onResync(kind: 'sections' | 'snapshot'): void
 }
 
-interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: boolean }
+/** `applied`: a new last input number, 0 if there is none. */
+interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: number }
 
 const ownScratch = new Uint8Array(256)
 const decoder = new TextDecoder()
@@ -43,11 +45,14 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
   const shared = sections.find(({ stream }) => stream === roomStream)
   const section = shared === undefined ? undefined : bytesOf(room, shared)
   for (const client of room.bySlot.values()) {
-    if (client.state !== 'live') continue
-    const own = due.get(client.slot)
-    if (own === undefined && section === undefined) { client.seq = head.seq; continue }
-    if (client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; continue }
+    const own = due.get(client.slot), isSilent = own === undefined && section === undefined
+    if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) client.state = 'behind'
+    if (client.state !== 'live') {
+      if (own !== undefined) owe(client, own.nacks)
+      continue
+    }
     client.seq = head.seq
+    if (isSilent) continue
     client.epoch = head.epoch
     if (own === undefined) broadcastSection(outbox.traffic, client, section!)
     else sendFrame(outbox, client, section, own, head.durableSeq)
@@ -63,7 +68,7 @@ function collectDue(room: RoomEntry, address: number, sections: readonly Section
   const due = new Map<number, Due>()
   const of = (slot: number): Due => {
     let entry = due.get(slot)
-    if (entry === undefined) due.set(slot, entry = { own: undefined, addressed: [], nacks: [], applied: false })
+    if (entry === undefined) due.set(slot, entry = { own: undefined, addressed: [], nacks: [], applied: 0 })
     return entry
   }
   for (const route of routes) {
@@ -71,7 +76,7 @@ function collectDue(room: RoomEntry, address: number, sections: readonly Section
     if (client?.connection !== route.connection || (route.flags & routeFlags.left) !== 0) continue
     const entry = of(route.slot)
     if (route.section >= 0) entry.own = bytesOf(room, sections[route.section])
-    if (route.appliedThrough > client.appliedThrough) { client.appliedThrough = route.appliedThrough; entry.applied = true }
+    if (route.appliedThrough > client.appliedThrough) entry.applied = route.appliedThrough
   }
   for (const { slot, number, address: at, bytes } of readNacks(room.link.arena, address)) {
     const [code, text] = decoder.decode(room.link.arena.u8.slice(at, at + bytes)).split('\n')
@@ -89,9 +94,10 @@ function sendFrame(outbox: Outbox, client: Client, section: Uint8Array | undefin
   if (section !== undefined) messages.push(section)
   if (due.own !== undefined) messages.push(due.own)
   messages.push(...due.addressed)
-  if (messages.length === 0 && !due.applied && due.nacks.length === 0) return
+  if (messages.length === 0 && due.applied === 0 && due.nacks.length === 0) return
+  client.appliedThrough = Math.max(client.appliedThrough, due.applied)
   client.socket.cork(() => {
-    if (messages.length !== 1 || due.applied || due.nacks.length > 0) send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
+    if (messages.length !== 1 || due.applied !== 0 || due.nacks.length > 0) send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
     for (const message of messages) send(outbox, client, message)
   })
   outbox.traffic.deliveries++
@@ -112,6 +118,21 @@ export function sendOwn(outbox: Outbox, client: Client, nacks: readonly NackMess
   send(outbox, client, writeOwn({
     epoch: client.epoch, seq: client.seq, durableSeq: client.seq, lastInput: client.appliedThrough, wanted, sections: 0, nacks,
   }))
+}
+
+/** Refusals for a client that is being caught up wait until it is. Of more than it can still hold inputs, the oldest go untold. */
+function owe(client: Client, nacks: readonly NackMessage[]): void {
+  client.owedNacks.push(...nacks)
+  if (client.owedNacks.length > heldInputsMax) client.owedNacks.splice(0, client.owedNacks.length - heldInputsMax)
+}
+
+/** A client that is live again hears what became of its inputs meanwhile. */
+function payOwed(outbox: Outbox, client: Client): void {
+  const nacks = client.owedNacks
+  if (client.owedThrough <= client.appliedThrough && nacks.length === 0) return
+  client.appliedThrough = Math.max(client.appliedThrough, client.owedThrough)
+  client.owedNacks = []
+  sendOwn(outbox, client, nacks, 0)
 }
 
 /** Sessions that the record says have joined, come back, moved on or left. */
@@ -175,6 +196,7 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   client.slot = target.slot
   client.asked = false
   room.bySlot.set(target.slot, client)
+  client.owedThrough = target.lastInput
   if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
   Object.assign(client, position)
@@ -198,8 +220,9 @@ const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: Snapsh
 export function handOut(outbox: Outbox, client: Client): void {
   while (client.chunks.length > 0 && client.socket.buffered() <= outbox.backlogBytes) send(outbox, client, client.chunks.shift()!)
   if (client.chunks.length > 0 || client.state !== 'catching' || client.room === undefined) return
-  if (client.seq === client.room.lastSeq) client.state = 'live'
-  else askResync(client)
+  if (client.seq !== client.room.lastSeq) return askResync(client)
+  client.state = 'live'
+  payOwed(outbox, client)
 }
 
 /** The client's position goes to the room's worker, which answers with what is missing, or a snapshot. */

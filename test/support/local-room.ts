@@ -2,6 +2,7 @@
  * A room on an arena of its own, in this thread: real inbox, journal, actor, flush, history and snapshots, without threads or sockets. Clients
  * are real replications fed with the very bytes; a delivery is what the outbox would send.
  */
+import { keyWords } from '../../src/base/key-stream.js'
 import { inputRingBytes } from '../../src/base/limits.js'
 import { atInputRing, atOutputRing, outputRingBytes } from '../../src/memory/arena-layout.js'
 import { createArena, takeGeneration, type Arena } from '../../src/memory/arena.js'
@@ -70,7 +71,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
-    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, refuse: (_, __, code) => { refused.push(code) },
+    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, randomKey: () => new Uint32Array(keyWords), refuse: (_, __, code) => { refused.push(code) },
   }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor

@@ -60,7 +60,8 @@ export async function createServeProcess(files: Record<string, string>): Promise
   return served
 }
 
-async function freePort(): Promise<number> {
+/** A port that nobody listens on. Not 0: what had listened on that cannot be listened on again at once. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as { port: number }
