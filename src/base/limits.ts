@@ -13,6 +13,9 @@ export const fieldsMax = 256
 /** A room id (`type:name`) in bytes: it is a key of Redis, a log field and a header field. */
 export const roomIdBytesMax = 96
 
+/** A schema's name, which is its rooms' type: a client names it in its Join, and a room id has place for more behind it. */
+export const typeBytesMax = 64
+
 /** Text in one field; longer texts belong in rows of their own, or outside. */
 export const textBytesMax = 4096
 
