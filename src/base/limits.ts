@@ -54,6 +54,9 @@ export const roomsPerWorkerMax = 4096
 /** Bytes from the main thread to one worker, not yet moved to journals. One second of 30,000 small inputs. */
 export const inputRingBytes = 4 * 1024 * 1024
 
+/** How long a worker opens rooms before those that are open have a turn: far below any tick. */
+export const inboxMsMax = 2
+
 /** Descriptors from a worker to the main thread, not yet read. */
 export const outputRingSlots = 16_384
 
