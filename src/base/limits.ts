@@ -92,6 +92,9 @@ export const ticksBehindMax = 1
 /** How long a resume token is good for, whatever the room thinks of its session: a month bounds what a leaked one is worth. */
 export const resumeTokenSeconds = 30 * 24 * 3600
 
+/** How long a session whose connection was lost may be waited for. */
+export const graceMsMax = 24 * 3_600_000
+
 /** How long a worker's loop may stand still, by default: longer than any honest turn, short enough that its other rooms' players wait for it. */
 export const stallMsDefault = 2000
 
