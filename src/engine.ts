@@ -5,7 +5,7 @@
 import { openEmbeddedStore, type EmbeddedStore } from './backplane/embedded.js'
 import { wallMs } from './base/clock.js'
 import type { Config } from './config.js'
-import { KasagiError } from './base/errors.js'
+import { errorList, KasagiError } from './base/errors.js'
 import { inputsBurstSeconds } from './base/limits.js'
 import { freeBytes, openBlocks, readMark } from './memory/arena.js'
 import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
@@ -18,7 +18,7 @@ import { createLineLimit } from './server/logging.js'
 import { createMetrics, type Metrics } from './server/metrics.js'
 import { askAgain, deliverRecord, deliverSnapshot, dismiss, resumeClient, type Outbox } from './server/outbox.js'
 import { createPool, type Pool } from './server/pool.js'
-import { askOpen, createRooms, detachClient, forgetRoom, listRooms, openElsewhere, openRoomEntry, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
+import { askOpen, createRooms, detachClient, forgetRoom, isRoomName, listRooms, openElsewhere, openRoomEntry, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
 import { closeConnection, findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
@@ -97,8 +97,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 /** The rooms that `--open` names: open from the start, whoever comes. */
 function openStaying({ rooms, types, options: { config, log } }: Parts): void {
   for (const id of config.open) {
-    const type = types.get(id.slice(0, id.indexOf(':')))
+    const at = id.indexOf(':'), type = types.get(id.slice(0, at))
     if (type === undefined) log.error({ room: id }, `--open ${id}: no room of this type is served here`)
+    else if (!isRoomName(type.name, id.slice(at + 1))) log.error({ room: id }, `--open ${id}: ${errorList['bad-room-name'].text}`)
     else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '' })
   }
 }

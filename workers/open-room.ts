@@ -31,7 +31,7 @@ import { scheduleEventDriven, type Actor } from './room-actor.js'
 import { layoutLimitsOf, type RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
 import { fillFromStore } from './restore-room.js'
-import { BadStore, readStoredRoom } from './stored-room.js'
+import { readStoredRoom } from './stored-room.js'
 import { createTimers } from './timers.js'
 
 export interface OpenContext {
@@ -87,13 +87,13 @@ function restore({ log, report }: OpenContext, actor: Actor, stored: Uint8Array)
   const { room } = actor
   try {
     fillFromStore(room, readStoredRoom(stored))
+    for (const table of room.tables) table.rebuild()
+    room.book.rebuild()
   } catch (error) {
-    if (!(error instanceof BadStore)) throw error
-    log(room, 'error', `cannot be restored, and stays as it is stored: ${error.message}`)
+    // Whatever it is: nothing but this room's own block was written.
+    log(room, 'error', `cannot be restored, and stays as it is stored: ${(error as Error).message}`)
     return false
   }
-  for (const table of room.tables) table.rebuild()
-  room.book.rebuild()
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
   if (!derive(actor)) return false
   const { onDrop } = room.type.definition.handlers

@@ -62,7 +62,7 @@ export async function runLoop(worker: Worker): Promise<void> {
   const handlers = inboxHandlers(worker, () => { stopped = true })
   while (!stopped) {
     const wakes = wakeCount(arena, atWake)
-    drainInbox(input, handlers)
+    const isMore = drainInbox(input, handlers)
     closeDoomed(worker)
     const dueMs = runRooms(worker)
     if (worker.output.head !== rungAt) {
@@ -71,7 +71,7 @@ export async function runLoop(worker: Worker): Promise<void> {
     }
     countTurn(arena)
     await nextTurn()
-    const ms = Math.min(dueMs - monotonicMs(), sleepMsMax)
+    const ms = isMore ? 0 : Math.min(dueMs - monotonicMs(), sleepMsMax)
     if (ms > 0 && !stopped) sleepOn(arena, atWake, wakes, ms)
   }
   await storeAll(worker)

@@ -42,5 +42,8 @@ export interface Backplane {
 export const epochOf = (stored: number, seen: number, wallMs: number, claimant: number): number =>
   Math.max(high(stored) + 1, high(seen) + 1, wallMs) * claimants + claimant
 
+/** True for an epoch that others can follow, below 2^53. */
+export const isEpoch = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 52
+
 const claimants = 1024
 const high = (epoch: number): number => Math.floor(epoch / claimants)

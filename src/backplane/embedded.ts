@@ -13,7 +13,7 @@ import { pathToFileURL } from 'node:url'
 import { open, type RootDatabase } from 'lmdb'
 import { wallMs } from '../base/clock.js'
 import { KasagiError } from '../base/errors.js'
-import { epochOf, type Backplane, type Claim, type StoredSnapshot } from './backplane.js'
+import { epochOf, isEpoch, type Backplane, type Claim, type StoredSnapshot } from './backplane.js'
 import { takeDataFolder } from './data-folder.js'
 import { readStored, writeStored } from './stored-value.js'
 
@@ -99,7 +99,7 @@ function readEpoch({ database }: Store, roomId: string): Epoch {
   if (bytes === undefined) return { epoch: 0, version: 0 }
   try {
     const { epoch, version } = JSON.parse(bytes.toString()) as Partial<Epoch>
-    if (Number.isSafeInteger(epoch) && Number.isSafeInteger(version)) return { epoch: epoch!, version: version! }
+    if (isEpoch(epoch) && Number.isSafeInteger(version)) return { epoch: epoch!, version: version! }
   } catch { /* told below */ }
   throw new KasagiError('data-bad', `what is stored as the epoch of ${roomId} is damaged; nothing was changed`)
 }

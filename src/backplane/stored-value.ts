@@ -6,7 +6,7 @@
  *  56  data
  */
 import { hashBytes } from '../base/hash.js'
-import type { StoredSnapshot } from './backplane.js'
+import { isEpoch, type StoredSnapshot } from './backplane.js'
 
 const magic = 0x5653414b, format = 1
 const headBytes = 56, hashedFrom = 16
@@ -28,6 +28,8 @@ export function readStored(bytes: Uint8Array): StoredSnapshot | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   if (view.getUint32(0, true) !== magic || view.getUint32(4, true) !== format || view.getUint32(12, true) !== bytes.length - hashedFrom) return undefined
   if (view.getUint32(8, true) !== hashBytes(bytes.subarray(hashedFrom))) return undefined
-  const [epoch, seq, tick, ts, version] = [0, 1, 2, 3, 4].map((index) => view.getFloat64(hashedFrom + index * 8, true))
+  const numbers = [0, 1, 2, 3, 4].map((index) => view.getFloat64(hashedFrom + index * 8, true)), [epoch, seq, tick, ts, version] = numbers
+  // A hash is no signature: what is written with care may still be no number that an owner can go on from.
+  if (!isEpoch(epoch) || !numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) return undefined
   return { data: bytes.slice(headBytes), epoch, seq, tick, ts, version }
 }

@@ -18,7 +18,7 @@ export const errorList = {
   'origin-refused': entry(4407, false, 'this origin is not on the allow-list'),
   // Joining
   'unknown-type': entry(4410, false, 'no room of this type is served here'),
-  'bad-room-name': entry(4411, false, 'a room name is 1 to 64 printable characters'),
+  'bad-room-name': entry(4411, false, 'a room name is 1 to 64 printable characters, and with its type at most 96 bytes'),
   'bad-join': entry(4412, false, 'the join data do not fit the schema'),
   'room-full': entry(4413, false, 'the room has no free seat'),
   'room-absent': entry(4414, false, 'no open room matches'),

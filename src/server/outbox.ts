@@ -202,6 +202,7 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   Object.assign(client, position)
   client.chunks = chunks
   client.state = 'catching'
+  if (isJoin) client.issued = target.generation + 1
   client.socket.cork(() => {
     if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
     if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, ...position }))
@@ -212,8 +213,8 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
 const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost): Uint8Array => writeWelcome({
   epoch: post.epoch, seq: post.seq, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, tick: post.tick,
   tickHz: room.type.tickHz, flushHz: room.type.flushHz, roomId: room.id, sessionId: client.sessionId, slot: client.slot, lastInput: target.lastInput,
-  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', generation: target.generation + 1,
-  token: outbox.tokens.issue({ roomId: room.id, sessionId: client.sessionId, userId: client.userId, generation: target.generation + 1 }),
+  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', generation: client.issued,
+  token: outbox.tokens.issue({ roomId: room.id, sessionId: client.sessionId, userId: client.userId, generation: client.issued }),
 })
 
 /** Sends chunks while the socket takes them; behind the last one the client is live, or asks for what came meanwhile. */

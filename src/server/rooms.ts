@@ -4,6 +4,7 @@
  */
 import type { Backplane, StoredSnapshot } from '../backplane/backplane.js'
 import { KasagiError, type ErrorCode } from '../base/errors.js'
+import { roomIdBytesMax } from '../base/limits.js'
 import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
 import { atStoredSeq } from '../memory/room-layout.js'
 import { defaultOf } from '../schema/values.js'
@@ -37,6 +38,11 @@ export const createRooms = (links: readonly WorkerLink[], backplane: Backplane):
   byKey: new Map(), byId: new Map(), links, backplane, openedFrom: new Map(), nextKey: 1, post: () => {}, onNotOpened: () => {}, onStored: () => {}, onStoreFailed: () => {},
 })
 
+const roomName = /^[^\p{C}\p{Z}:][^\p{C}:]{0,63}$/u
+
+/** True if a room of `type` may be called so: its id has a place in the header of its block. */
+export const isRoomName = (type: string, name: string): boolean => roomName.test(name) && Buffer.byteLength(`${type}:${name}`) <= roomIdBytesMax
+
 /** Opens room `id` on the worker it belongs to. The answer comes as `opened` or `failed`, or as `onNotOpened`. */
 export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, opening: Opening): RoomEntry | undefined {
   const places = placesFor(id, rooms.links.map(({ rooms: count, usable }) => usable ? count : Infinity)).filter((place) => rooms.links[place].usable)
@@ -63,7 +69,10 @@ const listingOf = ({ listing }: CatalogEntry, match: Uint8Array): Record<string,
 export const isMatch = (room: RoomEntry, match: Readonly<Record<string, unknown>>): boolean =>
   Object.entries(match).every(([name, value]) => isSame(room.listing[name], value))
 
-const isSame = (a: unknown, b: unknown): boolean => a === b || (typeof a === 'object' && JSON.stringify(a) === JSON.stringify(b))
+const isSame = (a: unknown, b: unknown): boolean => a === b || (typeof a === 'object' && textOf(a) === textOf(b))
+
+/** JSON knows no bigints, and throws at them. */
+const textOf = (value: unknown): string => JSON.stringify(value, (_, part: unknown) => typeof part === 'bigint' ? `${part}n` : part)
 
 /** Its epoch is durable before its worker hears of the room. */
 async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {

@@ -16,7 +16,7 @@ import { enter, exit, type Admission } from './admission.js'
 import type { Identity } from './auth.js'
 import { createClient, type Client, type JoinRequest, type RoomEntry } from './client.js'
 import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
-import { isMatch, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
+import { isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import type { Tokens } from './tokens.js'
 import { tell, tellSurely } from './worker-link.js'
@@ -96,14 +96,12 @@ function spend(sessions: Sessions, client: Client): boolean {
   return false
 }
 
-const roomName = /^[^\p{C}\p{Z}:][^\p{C}:]{0,63}$/u
-
 function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
   const type = sessions.types.get(message.schema)
   if (message.protocol !== protocolVersion) return refuse(sessions, client, 'protocol-version')
   if (type === undefined) return refuse(sessions, client, 'unknown-type')
   if (message.schemaHash !== 0 && message.schemaHash !== type.hash) return refuse(sessions, client, 'schema-mismatch')
-  if (message.name !== undefined && !roomName.test(message.name)) return refuse(sessions, client, 'bad-room-name')
+  if (message.name !== undefined && !isRoomName(type.name, message.name)) return refuse(sessions, client, 'bad-room-name')
   const match = unpackMatch(type.listing, message.match)
   if (match === undefined) return refuse(sessions, client, 'bad-join', 'match')
   const asked = resumeOf(sessions, type, message)
@@ -180,9 +178,11 @@ export function sendJoin(sessions: Sessions, client: Client): void {
   if (!told) refuse(sessions, client, 'no-space')
 }
 
-/** Its newest token has arrived: older ones are void from here on. */
-function ready({ room, connection }: Client, generation: number): void {
-  if (room !== undefined) tellSurely(room.link, toWorker.ready, [room.key, connection, generation])
+/** Its newest token has arrived: older ones are void from here on. Said once; what else a client says of generations has no meaning. */
+function ready(client: Client, generation: number): void {
+  if (client.room === undefined || client.issued === 0 || generation !== client.issued) return
+  client.issued = 0
+  tellSurely(client.room.link, toWorker.ready, [client.room.key, client.connection, generation])
 }
 
 function input(sessions: Sessions, client: Client, { number, input: index, data }: Of<'input'>): void {

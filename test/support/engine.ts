@@ -39,7 +39,8 @@ function collect(lines: { level: string; text: string }[]): Logger {
   return { info: at('info'), warn: at('warn'), error: at('error') }
 }
 
-function writeProject(folder: string, files: Record<string, string>): void {
+/** Writes a project's files under `folder`. */
+export function writeProject(folder: string, files: Record<string, string>): void {
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true })
     writeFileSync(join(folder, path), text)
@@ -47,7 +48,7 @@ function writeProject(folder: string, files: Record<string, string>): void {
 }
 
 /** The sum of a metric's samples; `name` may hold labels. */
-function metricOf(text: string, name: string): number {
+export function metricOf(text: string, name: string): number {
   let sum = 0
   for (const line of text.split('\n')) if (line.startsWith(name) && !line.startsWith('#')) sum += Number(line.slice(line.lastIndexOf(' ') + 1))
   return sum

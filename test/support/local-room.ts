@@ -59,8 +59,9 @@ export interface LocalRoom {
   turn(): void
 }
 
-export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2, options: Record<string, unknown> = {}): LocalRoom {
-  const arena = createArena(arenaBytes, 0)
+/** `at`: an arena, or the size of one of its own. `stored`: what it is restored from. Throws the code if it does not open. */
+export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1024 ** 2, options: Record<string, unknown> = {}, stored?: Uint8Array): LocalRoom {
+  const arena = typeof at === 'number' ? createArena(at, 0) : at
   const input = createRingWriter(arena, atInputRing, inputRingBytes), inbox = createRingReader(arena, atInputRing, inputRingBytes)
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
   const section = createSectionWriter(arena)
@@ -72,7 +73,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   const type = createRoomType(module, 0)
   const actor = openRoom({
     arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, randomKey: () => new Uint32Array(keyWords), refuse: (_, __, code) => { refused.push(code) },
-  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: stored === undefined ? 0 : 100, stored, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
   let nowMs = 0, lastConnection = 0
