@@ -7,13 +7,15 @@
  */
 import { randomBytes } from 'node:crypto'
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { KasagiError } from '../base/errors.js'
 
 export interface DataFolder {
   readonly path: string
   /** Signs resume tokens across restarts. */
   readonly secret: string
+  /** The process that held the folder before, and ended without letting go of it. */
+  readonly killed: number | undefined
   /** Lets go of the folder. */
   release(): void
 }
@@ -24,9 +26,10 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 export function takeDataFolder(path: string): DataFolder {
   const lock = join(path, 'lock')
   try {
-    mkdirSync(path, { recursive: true })
-    takeLock(path, lock)
-    return { path, secret: secretOf(path), release: () => rmSync(lock, { force: true }) }
+    // Node loops for ever where a parent is there and yet takes no folder, as /proc: it is asked for missing parents only.
+    if (!existsSync(path)) mkdirSync(path, { recursive: !existsSync(dirname(resolve(path))) })
+    const killed = takeLock(path, lock)
+    return { path, killed, secret: secretOf(path), release: () => rmSync(lock, { force: true }) }
   } catch (error) {
     if (error instanceof KasagiError) throw error
     throw new KasagiError('data-folder', `cannot write to ${path} (${reasonOf(error)}); name another with --data, or --data none to keep nothing`)
@@ -35,9 +38,10 @@ export function takeDataFolder(path: string): DataFolder {
 
 interface Holder { readonly pid: number; readonly started: string }
 
-function takeLock(path: string, lock: string): void {
+/** Gives the process that did not let go of it. */
+function takeLock(path: string, lock: string): number | undefined {
+  const holder = existsSync(lock) ? readHolder(lock) : undefined
   if (existsSync(lock)) {
-    const holder = readHolder(lock)
     if (holder !== undefined && startOf(holder.pid) === holder.started) {
       throw new KasagiError('data-folder', `${path} is in use by process ${holder.pid}; stop it, or name another folder with --data`)
     }
@@ -47,6 +51,7 @@ function takeLock(path: string, lock: string): void {
   const file = openSync(lock, 'wx')
   writeFileSync(file, JSON.stringify({ pid: process.pid, started: startOf(process.pid) } satisfies Holder))
   closeSync(file)
+  return holder?.pid
 }
 
 function readHolder(lock: string): Holder | undefined {

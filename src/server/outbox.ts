@@ -21,6 +21,12 @@ export interface Outbox {
   readonly traffic: Traffic
   readonly tokens: Tokens
   onResync(kind: 'sections' | 'snapshot'): void
+  /** It has joined, or come back. */
+  onWelcome(client: Client): void
+  /** Its connection is about to end with `code`. */
+  onDismiss(client: Client, code: string): void
+  /** More waits for it than may. */
+  onSlow(client: Client): void
 }
 
 interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: boolean }
@@ -46,7 +52,7 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
     if (client.state !== 'live') continue
     const own = due.get(client.slot)
     if (own === undefined && section === undefined) { client.seq = head.seq; continue }
-    if (client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; continue }
+    if (client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; outbox.onSlow(client); continue }
     client.seq = head.seq
     client.epoch = head.epoch
     if (own === undefined) broadcastSection(outbox.traffic, client, section!)
@@ -137,6 +143,7 @@ const stays: ReadonlySet<string> = new Set(['flood', 'going-away', 'worker-lost'
 /** Ends a client's connection with a Notice and the code's close. */
 export function dismiss(outbox: Outbox, client: Client, code: string, text = ''): void {
   if (client.state === 'gone') return
+  outbox.onDismiss(client, code)
   client.state = 'gone'
   send(outbox, client, writeNotice(code, text === '' ? errorEntry(code).text : text))
   // Before the socket ends: its end is told at once, and would be taken for a lost connection.
@@ -176,6 +183,7 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   client.asked = false
   room.bySlot.set(target.slot, client)
   if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
+  if (isJoin) outbox.onWelcome(client)
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
   Object.assign(client, position)
   client.chunks = chunks

@@ -70,7 +70,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
-    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, refuse: (_, __, code) => { refused.push(code) },
+    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, lost: () => {}, refuse: (_, __, code) => { refused.push(code) },
   }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, stored: undefined, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
