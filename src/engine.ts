@@ -15,6 +15,7 @@ import { createAuth, type Auth } from './server/auth.js'
 import { createTraffic } from './server/broadcast.js'
 import { Catalogs } from './server/catalogs.js'
 import type { Client } from './server/client.js'
+import { areScarce, readDescriptors } from './server/descriptors.js'
 import { createLinkHandlers } from './server/from-workers.js'
 import { refreshGauges } from './server/gauges.js'
 import { createHttp } from './server/http.js'
@@ -149,9 +150,9 @@ function notReady({ stoppingSinceMs, links }: Parts, catalogs: Catalogs): string
 /** A sweep that comes so late was held up. */
 const stillMsMax = 1000
 
-/** What is looked at every second: who may not stay, rings that were full, and whether this thread stood still. */
+/** What is looked at every second: who may not stay, rings that were full, files that run out, and whether this thread stood still. */
 function createSweep({ links, reports, sessions }: Parts): () => void {
-  const told = links.map(() => 0)
+  const told = links.map(() => 0), descriptors = readDescriptors()
   let lastMs = monotonicMs()
   return () => {
     const now = monotonicMs(), stillMs = now - lastMs - sweepEveryMs
@@ -161,6 +162,8 @@ function createSweep({ links, reports, sessions }: Parts): () => void {
       if (ringFull > told[worker]) reports.ringFull(worker, ringFull - told[worker])
       told[worker] = ringFull
     }
+    const connections = sessions.admission.clients.size
+    if (descriptors !== undefined && areScarce(descriptors, connections)) reports.descriptorsScarce(connections, descriptors.max)
     for (const [client, code] of overdue(sessions.admission)) refuse(sessions, client, code)
   }
 }

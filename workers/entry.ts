@@ -81,10 +81,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
   const flusher: Flusher = {
     encoder: createEncoder(arena, (room, table, by) => count(tally, 'quantizedClamped', { type: room.type.name, table }, by)),
     output, generation: takeGeneration(arena), fault: createFaults(arena, start.fault),
-    onSkipped: (room) => {
-      room.load.skipped++
-      count(tally, 'flushSkipped', { type: room.type.name }, 1)
-    },
+    onSkipped: () => {},
   }
   const context: OpenContext = {
     arena, flusher,

@@ -20,8 +20,9 @@ const missedMin = 3, missedShareMin = 0.02, skippedMin = 10
 const roomsNamed = 3
 
 /** Adds one turn of a room. Allocates nothing. */
-export function addTurn({ load }: ActiveRoom, ms: number): void {
+export function addTurn({ load, flushSkipped }: ActiveRoom, ms: number): void {
   load.ticks++
+  if (flushSkipped) load.skipped++
   load.ms += ms
   if (ms > load.msMax) load.msMax = ms
 }
@@ -52,18 +53,27 @@ const most = (rooms: readonly ActiveRoom[], by: (load: RoomLoad) => number): Act
 
 function tellMissed(worker: number, rooms: readonly ActiveRoom[], missed: number, ticks: number, seconds: number): LoadReport {
   const named = most(rooms, ({ ms }) => ms).map(({ id, load }) => ({ room: id, ms: Math.round(load.ms), msMax: Math.round(load.msMax), ticksMissed: load.missed }))
-  const [first] = named
-  const blame = first === undefined ? '' : `; most of the time went to ${first.room}: ${first.ms} ms, up to ${first.msMax} ms a turn`
-  return {
-    text: `worker ${worker} cannot keep up: its rooms missed ${missed} of ${ticks} ticks in ${seconds.toFixed(1)} s${blame}. Make its handlers cheaper, lower its tickHz, or give more --workers`,
-    fields: { worker, ...(first === undefined ? {} : { room: first.room }), ticksMissed: missed, ticks, seconds: Number(seconds.toFixed(1)), rooms: named },
+  const [first] = named, what = `worker ${worker} cannot keep up: its rooms missed ${missed} of ${ticks} ticks in ${seconds.toFixed(1)} s`
+  const told = { ticksMissed: missed, ticks, seconds: Number(seconds.toFixed(1)), rooms: named }
+  if (first === undefined || !explains(rooms)) {
+    return { text: `${what}, though their turns were short: the machine is busy, or the process was paused`, fields: { worker, ...told } }
   }
+  return {
+    text: `${what}; most of the time went to ${first.room}: ${first.ms} ms, up to ${first.msMax} ms a turn. Make its handlers cheaper, lower its tickHz, or give more --workers`,
+    fields: { worker, room: first.room, ...told },
+  }
+}
+
+/** True if the rooms' own turns took at least half of the time that went missing. */
+function explains(rooms: readonly ActiveRoom[]): boolean {
+  const lostMs = Math.max(...rooms.map(({ load, type }) => load.missed === 0 ? 0 : load.missed * 1000 / type.definition.tickHz))
+  return rooms.reduce((ms, { load }) => ms + load.ms, 0) >= lostMs / 2
 }
 
 function tellSkipped(worker: number, rooms: readonly ActiveRoom[], skipped: number, seconds: number): LoadReport {
   const named = most(rooms, (load) => load.skipped).map(({ id, load }) => ({ room: id, flushesSkipped: load.skipped }))
   return {
-    text: `worker ${worker} put off flushes ${skipped} times in ${seconds.toFixed(1)} s, most of ${named[0].room}: the main thread has not taken its records. See nodejs_eventloop_lag_seconds`,
+    text: `worker ${worker} put off ${skipped} flushes in ${seconds.toFixed(1)} s, most of ${named[0].room}: the main thread has not taken its records. See nodejs_eventloop_lag_seconds`,
     fields: { worker, room: named[0].room, flushesSkipped: skipped, seconds: Number(seconds.toFixed(1)), rooms: named },
   }
 }

@@ -159,14 +159,8 @@ function runRooms(worker: Worker): number {
   let dueMs = Infinity
   for (const actor of worker.actors.values()) {
     const { room } = actor
-    const now = monotonicMs(), due = room.dueMs
-    if (isDue(actor, now)) {
-      if (takeTurn(actor, now)) flushActor(worker, actor)
-      const ms = monotonicMs() - now
-      worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = ms * 1000
-      countTurn(worker.tally, room.type.name, ms, now < due ? Infinity : now - due)
-      addTurn(room, ms)
-    }
+    const now = monotonicMs()
+    if (isDue(actor, now)) runTurn(worker, actor, now)
     if (room.waiting.length > 0 && room.isCommitted) serveWaiting(room, worker.section, worker.output)
     if (room.listingDue && room.isCommitted) tellListing(worker, room)
     if (isStoreDue(room, now)) store(worker, room, now)
@@ -174,6 +168,19 @@ function runRooms(worker: Worker): number {
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
   }
   return dueMs
+}
+
+/** One turn of a room, and the flush behind it. Trying again what found no space is not counted: it comes every millisecond. */
+function runTurn(worker: Worker, actor: Actor, nowMs: number): void {
+  const { room } = actor, { dueMs } = room
+  const isRetry = room.flushSkipped && nowMs < dueMs && !hasEntries(room.journal)
+  if (takeTurn(actor, nowMs)) flushActor(worker, actor)
+  if (isRetry) return
+  const ms = monotonicMs() - nowMs
+  worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = ms * 1000
+  countTurn(worker.tally, room.type.name, ms, nowMs < dueMs ? Infinity : nowMs - dueMs)
+  addTurn(room, ms)
+  if (room.flushSkipped) worker.context.count(room, 'flushSkipped', 1)
 }
 
 function flushActor({ flusher, context }: Worker, { room }: Actor): void {

@@ -52,7 +52,10 @@ export function createReports(log: Logger, metrics: Metrics) {
     },
     stopping: (rooms: number, clients: number) => log.info({ rooms, clients }, `stopping: rooms are stored (${rooms}), clients are told to come back (${clients})`),
     stopped: (ms: number) => log.info({ ms: Math.round(ms) }, `stopped after ${Math.round(ms)} ms`),
-    stoodStill: (ms: number) => log.warn({ ms: Math.round(ms) }, `the main thread stood still for ${Math.round(ms)} ms: the machine was busy, or the process was paused`),
+    stoodStill: (ms: number) => log.warn({ ms: Math.round(ms) }, `the main thread stood still for ${Math.round(ms)} ms: it or the machine was busy, or the process was paused`),
+    descriptorsScarce: (connections: number, max: number) => {
+      if (hourly.take('descriptors') !== undefined) log.error({ connections, max }, `${connections} connections are open, and this process may have ${max} files: beyond, new ones hang. Raise the limit (ulimit -n, LimitNOFILE), or lower --connections`)
+    },
     unknownOpen: (room: string) => log.error({ room }, `--open ${room}: no room of this type is served here`),
 
     workerDied: (worker: number, { kind, text, isEarly }: Death, marked: Marked | undefined) => {
@@ -101,7 +104,7 @@ export function createReports(log: Logger, metrics: Metrics) {
     originRefused: (origin: string) => {
       metrics.originRefused.inc()
       const left = seldom.take(`origin ${origin}`)
-      if (left !== undefined) log.warn({ origin, code: 'origin-refused', ...counted(left) }, `a page of ${origin} may not connect: see --origin`)
+      if (left !== undefined) log.warn({ origin, code: 'origin-refused', ...counted(left) }, `a page of ${origin} may not connect: see --origin, and whether a proxy passes on Host`)
     },
     /** A message that is refused; whether the connection ends with it is told apart. */
     refused: (client: Client, code: ErrorCode, detail: string) => {
