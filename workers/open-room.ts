@@ -12,7 +12,7 @@ import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
   atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
-  atTypeNumber, layoutRoom, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
+  atTypeNumber, layoutRoom, readRoomId, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
@@ -24,6 +24,7 @@ import { createAuthorRoom, type RoomLog } from './author-room.js'
 import { createAuthorTable, refersToLiving, type AuthorTable } from './author-table.js'
 import { finishCommit, flushRoom, type Flusher } from './flush.js'
 import { guard, type Reporter } from './guard.js'
+import { createRoomLoad } from './load.js'
 import { committedSeq, pendingSeq, recordOf, storeCommitted, storePending } from './history.js'
 import { createTablePlan } from './plan.js'
 import { readPoison } from './poison.js'
@@ -43,6 +44,8 @@ export interface OpenContext {
   randomKey(): Uint32Array
   refuse(roomKey: number, connection: number, code: string): void
   count(room: ActiveRoom, metric: CountedMetric, by: number): void
+  /** What a room whose clients had seen more than it was stored with has lost of a session. */
+  lost(room: ActiveRoom, session: string, inputs: number): void
 }
 
 export interface OpenRequest {
@@ -152,7 +155,6 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
   const isCurrent = (table: string, ref: number): boolean => { const target = byName.get(table); return target !== undefined && refersToLiving(target, ref) }
   const nextOrder = (): number => ++book.clock.order
   const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent, nextOrder))
-  const idBytes = arena.u32[(base + atRoomId) >>> 2]
   const { tickHz, flushHz } = type.definition
   let actor: Actor
   const book = createSessionBook(tables[type.sessionsTable], tables[type.roomTable], tables[type.playerTable], {
@@ -160,9 +162,9 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     onEnd: (slot) => { actor.room.ending.add(slot) },
   })
   const room: ActiveRoom = {
-    arena, type, block, layout, tables, book, poison: readPoison(arena, base), fault: context.flusher.fault,
+    arena, type, block, layout, tables, book, poison: readPoison(arena, base), fault: context.flusher.fault, load: createRoomLoad(),
     key: arena.u32[(base + atRoomKey) >>> 2],
-    id: Buffer.from(arena.u8.slice(base + atRoomId + 4, base + atRoomId + 4 + idBytes)).toString(),
+    id: readRoomId(arena, base),
     journal: openJournal(arena, layout),
     plans: rows.map(createTablePlan),
     author: undefined as unknown as ActiveRoom['author'],
@@ -179,6 +181,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     room, timers: createTimers(timerTables, book.clock), report: context.report,
     refuse: (connection, code) => context.refuse(room.key, connection, code),
     count: (metric, by) => context.count(room, metric, by),
+    lost: (session, inputs) => context.lost(room, session, inputs),
   }
   return actor
 }

@@ -21,6 +21,8 @@ export interface Actor {
   /** A join or resume that the room refuses. */
   refuse(connection: number, code: string): void
   count(metric: CountedMetric, by: number): void
+  /** Inputs that a client was told are applied, and that this room does not have. */
+  lost(session: string, inputs: number): void
 }
 
 /** True if a turn is due: at its time, or, without ticks, as soon as something waits. */
@@ -64,6 +66,7 @@ function skipMissedTicks({ room, count }: Actor, nowMs: number, tickMs: number):
   if (nowMs - room.dueMs <= ticksBehindMax * tickMs) return
   const missed = Math.floor((nowMs - room.dueMs) / tickMs)
   room.dueMs += missed * tickMs
+  room.load.missed += missed
   count('ticksMissed', missed)
 }
 
@@ -170,10 +173,10 @@ function applyResume(actor: Actor, entry: JournalEntry): void {
 }
 
 /** A client that no longer holds inputs which this room has not applied was told that they are: the room went back to a snapshot. */
-function raiseInputs({ room, count }: Actor, slot: number, through: number): void {
+function raiseInputs({ room, lost }: Actor, slot: number, through: number): void {
   const applied = room.book.appliedThroughOf(slot)
   if (through <= applied) return
-  count('inputsLost', through - applied)
+  lost(room.book.at(slot).id, through - applied)
   room.book.setAppliedThrough(slot, through)
 }
 

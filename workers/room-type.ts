@@ -6,7 +6,9 @@ import { keyWords } from '../src/base/key-stream.js'
 import { timersPerNameMax, userBytesMax } from '../src/base/limits.js'
 import { generationField, idField, type EntityTable, type FieldTable, type FullTables, type PublicTables } from '../src/schema/field-tables.js'
 import { fieldsOf, fullTablesOf, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
+import { blockBytesFor } from '../src/memory/arena.js'
 import type { CatalogEntry } from '../src/memory/crossing.js'
+import { layoutRoom } from '../src/memory/room-layout.js'
 import { normalise, type NormalDefinition, type RoomModule } from '../src/room/define.js'
 import { invertIndex, type PublicIndex } from './public-index.js'
 
@@ -87,5 +89,7 @@ export const layoutLimitsOf = (type: RoomType): { sessions: number; generationFi
   ({ sessions: type.definition.maxSessions, generationField, idField })
 
 /** What the main thread is told of a type. */
-export const catalogOf = ({ number, name, tables, hash, full, definition }: RoomType): CatalogEntry =>
-  ({ number, name, tables, hash, listing: full.listing, opens: definition.opens, tickHz: definition.tickHz, flushHz: definition.flushHz, maxSessions: definition.maxSessions, durability: definition.durability, version: definition.version })
+export const catalogOf = (type: RoomType): CatalogEntry => {
+  const { number, name, tables, hash, full, definition: { opens, tickHz, flushHz, maxSessions, durability, version } } = type
+  return { number, name, tables, hash, listing: full.listing, opens, tickHz, flushHz, maxSessions, durability, version, blockBytes: blockBytesFor(layoutRoom(full, layoutLimitsOf(type), 0).bytes) }
+}

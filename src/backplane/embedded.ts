@@ -5,7 +5,7 @@
  *   keys   room:{id}:snapshot   a stored value      room:{id}:epoch   JSON: the last epoch granted, the highest room version seen
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, openSync, readSync, closeSync, rmSync, fstatSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, readSync, closeSync, rmSync, fstatSync, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,8 @@ import { epochOf, isEpoch, type Backplane, type Claim, type StoredSnapshot } fro
 import { takeDataFolder } from './data-folder.js'
 import { readStored, writeStored } from './stored-value.js'
 
-export interface EmbeddedStore { readonly backplane: Backplane; readonly secret: string }
+/** `killed`: the process that held the folder before, if it ended without letting go of it. */
+export interface EmbeddedStore { readonly backplane: Backplane; readonly secret: string; readonly killed: number | undefined }
 
 const snapshotKey = (roomId: string): string => `room:{${roomId}}:snapshot`
 const epochKey = (roomId: string): string => `room:{${roomId}}:epoch`
@@ -26,6 +27,8 @@ const epochKey = (roomId: string): string => `room:{${roomId}}:epoch`
 interface Epoch { readonly epoch: number; readonly version: number }
 
 interface Store {
+  /** The folder. */
+  readonly path: string
   readonly database: RootDatabase<Buffer, string>
   /** The end of the last call about each room: the next one waits for it. */
   readonly last: Map<string, Promise<unknown>>
@@ -38,14 +41,14 @@ export function openEmbeddedStore(folder: string): EmbeddedStore {
   const file = join(data.path, 'rooms')
   try {
     checkFile(file)
-    const store: Store = { database: openDatabase(file), last: new Map() }
+    const store: Store = { path: data.path, database: openDatabase(file), last: new Map() }
     const close = async (): Promise<void> => {
       await Promise.all(store.last.values())
       await store.database.close()
       data.release()
       if (!isKept) rmSync(data.path, { recursive: true, force: true })
     }
-    return { secret: data.secret, backplane: backplaneOver(store, isKept ? folder : '', close) }
+    return { secret: data.secret, killed: data.killed, backplane: backplaneOver(store, isKept ? folder : '', close) }
   } catch (error) {
     data.release()
     throw error
@@ -69,11 +72,11 @@ function backplaneOver(store: Store, place: string, close: () => Promise<void>):
     claim: (roomId, seen, version) => inOrder(store, roomId, () => claim(store, roomId, seen, version)),
     store: (roomId, snapshot) => inOrder(store, roomId, async () => {
       checkOwner(store, roomId, snapshot.epoch)
-      await written(store.database.put(snapshotKey(roomId), Buffer.from(writeStored(snapshot))))
+      await written(store, store.database.put(snapshotKey(roomId), Buffer.from(writeStored(snapshot))))
     }),
     remove: (roomId, epoch) => inOrder(store, roomId, async () => {
       checkOwner(store, roomId, epoch)
-      await written(store.database.remove(snapshotKey(roomId)))
+      await written(store, store.database.remove(snapshotKey(roomId)))
     }),
   }
 }
@@ -90,7 +93,7 @@ async function claim(store: Store, roomId: string, seen: number, version: number
   const known = readEpoch(store, roomId), snapshot = readSnapshot(store, roomId)
   if (known.version > version) throw new KasagiError('version-older', `${roomId} was run by version ${known.version}, this is ${version}`)
   const epoch = epochOf(Math.max(known.epoch, snapshot?.epoch ?? 0), seen, wallMs(), 0)
-  await written(store.database.put(epochKey(roomId), Buffer.from(JSON.stringify({ epoch, version } satisfies Epoch))))
+  await written(store, store.database.put(epochKey(roomId), Buffer.from(JSON.stringify({ epoch, version } satisfies Epoch))))
   return { epoch, snapshot }
 }
 
@@ -117,14 +120,27 @@ function checkOwner(store: Store, roomId: string, epoch: number): void {
   if (known.epoch !== epoch) throw new KasagiError('stale', `${roomId} belongs to epoch ${known.epoch}, not ${epoch}`)
 }
 
-async function written(put: Promise<boolean>): Promise<void> {
+async function written({ path }: Store, put: Promise<boolean>): Promise<void> {
   try {
     await put
   } catch (error) {
     // The library tells the cause by a promise of its own, which ends the process if nobody listens.
     const { commitError } = error as { commitError?: Promise<unknown> }
     const cause = commitError === undefined ? error : await commitError.catch((inner: unknown) => inner)
-    throw new KasagiError('store-failed', reasonOf(cause))
+    throw new KasagiError('store-failed', `${reasonOf(cause)}${spaceLeft(path)}`)
+  }
+}
+
+const megabyte = 1024 ** 2
+const spaceLowBytes = 64 * megabyte
+
+/** The library says no more of a full disk than that writing failed. */
+function spaceLeft(path: string): string {
+  try {
+    const { bavail, bsize } = statfsSync(path), bytes = bavail * bsize
+    return bytes < spaceLowBytes ? ` (the disk of ${path} has ${Math.floor(bytes / megabyte)} MB left)` : ''
+  } catch {
+    return ''
   }
 }
 

@@ -78,3 +78,12 @@ export function codeOfClose(close: number): ErrorCode | undefined {
   for (const code of Object.keys(errorList) as ErrorCode[]) if (errorList[code].close === close) return code
   return undefined
 }
+
+/** What an error says in one line, and the first place in a room author's own file. */
+export function whatAndWhere(error: unknown): string {
+  if (!(error instanceof Error) || error.stack === undefined) return String(error)
+  const frames = error.stack.split('\n').filter((line) => /^\s+at /.test(line))
+  const frame = frames.find((line) => /\brooms\b|\bshared\b/.test(line)) ?? frames[0]
+  const place = frame === undefined ? undefined : /\(?((?:file:\/\/)?\/[^)]*:\d+:\d+)\)?/.exec(frame)?.[1]?.replace('file://', '')
+  return place === undefined ? error.message : `${error.message} (${place})`
+}

@@ -22,6 +22,12 @@ export interface Outbox {
   readonly traffic: Traffic
   readonly tokens: Tokens
   onResync(kind: 'sections' | 'snapshot'): void
+  /** It has joined, or come back. */
+  onWelcome(client: Client): void
+  /** Its connection is about to end with `code`. */
+  onDismiss(client: Client, code: string): void
+  /** More waits for it than may. */
+  onSlow(client: Client): void
 }
 
 /** `applied`: a new last input number, 0 if there is none. */
@@ -46,7 +52,7 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
   const section = shared === undefined ? undefined : bytesOf(room, shared)
   for (const client of room.bySlot.values()) {
     const own = due.get(client.slot), isSilent = own === undefined && section === undefined
-    if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) client.state = 'behind'
+    if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; outbox.onSlow(client) }
     if (client.state !== 'live') {
       if (own !== undefined) owe(client, own.nacks)
       continue
@@ -158,6 +164,7 @@ const stays: ReadonlySet<string> = new Set(['flood', 'going-away', 'worker-lost'
 /** Ends a client's connection with a Notice and the code's close. */
 export function dismiss(outbox: Outbox, client: Client, code: string, text = ''): void {
   if (client.state === 'gone') return
+  outbox.onDismiss(client, code)
   client.state = 'gone'
   send(outbox, client, writeNotice(code, text === '' ? errorEntry(code).text : text))
   // Before the socket ends: its end is told at once, and would be taken for a lost connection.
@@ -198,6 +205,7 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   room.bySlot.set(target.slot, client)
   client.owedThrough = target.lastInput
   if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
+  if (isJoin) outbox.onWelcome(client)
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
   Object.assign(client, position)
   client.chunks = chunks

@@ -3,6 +3,7 @@
  * opened on the worker that placement names, on the next one if that has no space, and forgotten when its worker has closed it.
  */
 import type { Backplane, StoredSnapshot } from '../backplane/backplane.js'
+import { monotonicMs } from '../base/clock.js'
 import { KasagiError, type ErrorCode } from '../base/errors.js'
 import { roomIdBytesMax } from '../base/limits.js'
 import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
@@ -29,7 +30,7 @@ export interface Rooms extends RoomEvents {
 export interface RoomEvents {
   /** A room does not open; `cause` is for the log. */
   onNotOpened(entry: RoomEntry, code: ErrorCode, cause: string): void
-  onStored(entry: RoomEntry, bytes: number): void
+  onStored(entry: RoomEntry, bytes: number, seconds: number): void
   onStoreFailed(entry: RoomEntry, cause: string): void
 }
 
@@ -105,8 +106,9 @@ export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
 
 /** What a worker has written of a room goes to the store; when it is there, the room is told, so that nothing is stored twice. */
 export function storeSnapshot(rooms: Rooms, entry: RoomEntry, snapshot: Omit<StoredSnapshot, 'version'>): void {
+  const began = monotonicMs()
   rooms.backplane.store(entry.id, { ...snapshot, version: entry.type.version }).then(() => {
-    rooms.onStored(entry, snapshot.data.length)
+    rooms.onStored(entry, snapshot.data.length, (monotonicMs() - began) / 1000)
     if (entry.state === 'open') storeWide(entry.link.arena, entry.base + atStoredSeq, snapshot.seq)
   }, (error: unknown) => rooms.onStoreFailed(entry, error instanceof Error ? error.message : String(error)))
 }

@@ -34,6 +34,10 @@ export interface Sessions {
   refused(client: Client, code: ErrorCode, detail?: string): void
   countFrame(bytes: number): void
   countInput(result: 'accepted' | 'repeated' | 'refused' | 'hole'): void
+  /** A client's state differs from the room's, or a section made no sense to it. */
+  countMismatch(): void
+  /** A connection has ended by itself. */
+  lost(client: Client): void
 }
 
 type Of<K extends ClientMessage['kind']> = Extract<ClientMessage, { kind: K }>
@@ -46,7 +50,8 @@ export function openConnection(sessions: Sessions, socket: Socket): void {
 }
 
 /** The socket is closed, by whomever; its session may come back. */
-export function closeConnection({ admission }: Sessions, client: Client): void {
+export function closeConnection({ admission, lost }: Sessions, client: Client): void {
+  if (client.state !== 'gone') lost(client)
   exit(admission, client)
   leaveRoom(client, 1)
   client.state = 'gone'
@@ -69,7 +74,7 @@ export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): 
   switch (message.kind) {
     case 'join': return join(sessions, client, message)
     case 'input': return input(sessions, client, message)
-    case 'resync': return resync(client, message)
+    case 'resync': return resync(sessions, client, message)
     case 'leave': return dismiss(sessions.outbox, client, 'left')
     case 'ping': return pong(client, message.sent)
     case 'skip': return skip(client, message.to)
@@ -214,8 +219,10 @@ export function nack(sessions: Sessions, client: Client, number: number, code: E
   sendOwn(sessions.outbox, client, [{ number, code, text: '' }], 0)
 }
 
-function resync(client: Client, message: Of<'resync'>): void {
+function resync(sessions: Sessions, client: Client, message: Of<'resync'>): void {
   if (client.state !== 'live') return
+  // Nobody's position: it wants a snapshot, whatever it has.
+  if (message.epoch === 0 && message.seq === 0) sessions.countMismatch()
   client.epoch = message.epoch
   client.seq = message.seq
   askResync(client)

@@ -28,7 +28,7 @@ export async function startLoopbackEngine(files: Record<string, string>, flags: 
   const { config } = parseConfig(['--workers', '1', '--data', 'none', '--connections', '0', '--connections-per-address', '0', '--rooms-per-address', '0', ...flags], {})
   const projects = await loadProjects([project], join(folder, 'built')), lines: LoopbackEngine['lines'] = []
   const at = (level: string) => (_: object, text: string) => { lines.push({ level, text }) }
-  const engine = await startEngine({ config, log: { info: at('info'), warn: at('warn'), error: at('error') }, roomBundles: projects.map(({ roomBundle }) => roomBundle) })
+  const engine = await startEngine({ config, log: { debug: () => {}, info: at('info'), warn: at('warn'), error: at('error') }, roomBundles: projects.map(({ roomBundle }) => roomBundle) })
   const { options, handlers } = listening()
   return {
     engine, lines, open: transportOver(handlers), connect: (onMessage) => connectSocket(handlers, onMessage),

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { until } from './engine.js'
+import { metricOf, until } from './engine.js'
 
 export interface ServeProcess {
   readonly url: string
@@ -48,10 +48,7 @@ export async function createServeProcess(files: Record<string, string>): Promise
       child!.kill(signal)
       await exited
     },
-    metric: async (name) => {
-      const text = await (await fetch(`${http}/metrics`)).text()
-      return text.split('\n').filter((line) => line.startsWith(name)).reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-    },
+    metric: async (name) => metricOf(await (await fetch(`${http}/metrics`)).text(), name),
     end: async () => {
       if (child !== undefined && child.exitCode === null && child.signalCode === null) await served.kill('SIGKILL')
       rmSync(folder, { recursive: true, force: true })
