@@ -24,8 +24,9 @@ export const createEmbeddedLog = ({ ops }: StoreFile): EmbeddedLog => ({ ops, en
 /** Throws at once if the record is not the next one. */
 export function appendRecord(log: EmbeddedLog, roomId: string, logged: LoggedRecord): Promise<void> {
   const { epoch, seq } = logged, end = endOf(log, roomId)
-  if (end !== undefined && !isBehind(end, logged)) throw new KasagiError('log-older', `the log of ${roomId} ends with ${end.epoch}-${end.seq}, not before ${epoch}-${seq}`)
-  if (end?.epoch === epoch && seq > end.seq + 1) throw new KasagiError('log-gap', `the log of ${roomId} ends with seq ${end.seq}, not to be followed by ${seq}`)
+  const problem = (code: string): KasagiError => new KasagiError(code, `the log of ${roomId} ends with ${end!.epoch}-${end!.seq}; ${epoch}-${seq} is not the next`)
+  if (end !== undefined && !isBehind(end, logged)) throw problem('log-older')
+  if (end?.epoch === epoch && seq > end.seq + 1) throw problem('log-gap')
   log.ends.set(roomId, { epoch, seq })
   return new Promise((done, failed) => {
     log.appends.push({ key: [roomId, epoch, seq], value: Buffer.from(writeLogged(logged)), done, failed })

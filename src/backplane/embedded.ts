@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { wallMs } from '../base/clock.js'
 import { KasagiError } from '../base/errors.js'
 import { logPageRecords } from '../base/limits.js'
-import { epochOf, isBehind, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot } from './backplane.js'
+import {
+  epochOf, isBehind, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot,
+} from './backplane.js'
 import { takeDataFolder } from './data-folder.js'
 import { appendRecord, continueLog, createEmbeddedLog, cutLog, readRecords, removeLog, type EmbeddedLog } from './embedded-log.js'
 import { createRoomOrder, ended, runAlone, runBeside, type RoomOrder } from './room-order.js'

@@ -121,6 +121,9 @@ export const instanceNumbersMax = 2 ** 20
 /** How long an instance's number stays taken after its last sign of life: longer than any pause that its rooms survive. */
 export const instanceNumberMs = 60_000
 
+/** A Redis that has not answered for the length of a lease, and for so long, counts as lost: one on a busy machine may be late. */
+export const answerMsMin = 1000
+
 /** The longest wait between two tries to reach Redis again. */
 export const reconnectMsMax = 1000
 

@@ -24,7 +24,8 @@ export const snapshotAt = (epoch: number, seq: number, bytes = 100): StoredSnaps
   ({ data: new Uint8Array(bytes).fill(seq), epoch, seq, tick: seq * 2, ts: 1e12 + seq, version: 1 })
 
 /** Bytes of every value, zero and line ends among them. */
-export const recordAt = (epoch: number, seq: number, bytes = 300): LoggedRecord => ({ epoch, seq, record: Uint8Array.from({ length: bytes }, (_, at) => at * 7 + seq) })
+export const recordAt = (epoch: number, seq: number, bytes = 300): LoggedRecord =>
+  ({ epoch, seq, record: Uint8Array.from({ length: bytes }, (_, at) => at * 7 + seq) })
 
 export const logged = (epoch: number, seq: number): LoggedRecord & { isLogged: boolean } => ({ ...recordAt(epoch, seq), isLogged: true })
 export const unlogged = (epoch: number, seq: number): LoggedRecord & { isLogged: boolean } => ({ ...recordAt(epoch, seq), isLogged: false })
@@ -119,6 +120,10 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     expect(await seqs).toEqual([3])
     expect((await claimed).kind).toBe('granted')
     expect(await Promise.all(late)).toEqual(['stale', 'stale'])
+    const next = await granted(backplane, 'a:2')
+    const published = Array.from({ length: 100 }, (_, at) => backplane.publish('a:2', logged(next, at + 1)))
+    expect((await seqsOf(backplane, 'a:2')).length).toBe(100)
+    await Promise.all(published)
   })
 
   it(`${name}: damaged data are refused as data-bad, and stay as they are`, async () => {
@@ -292,5 +297,9 @@ export async function follow(backplane: Backplane, roomId: string): Promise<Hear
     gap: () => { gaps++; look() },
   })
   await until(() => gaps > 0)
-  return { messages, stop, gaps: () => gaps, count: (count) => until(() => messages.length >= count), nextGap: () => { const before = gaps; return until(() => gaps > before) } }
+  return {
+    messages, stop, gaps: () => gaps,
+    count: (count) => until(() => messages.length >= count),
+    nextGap: () => { const before = gaps; return until(() => gaps > before) },
+  }
 }
