@@ -12,14 +12,19 @@ beforeAll(async () => { server = await startRedis() })
 afterAll(() => server.end())
 beforeEach(async () => { await server.client.flushall() })
 
-describe('redis', () => {
-  backplaneSuite('redis', async () => {
-    let backplane = await openRedisBackplane({ url: server.url })
+describe.each([['redis', 0], ['redis with a copy', 1]])('%s', (name, opsReplicas) => {
+  let copy: RedisServer | undefined
+  beforeAll(async () => { if (opsReplicas > 0) copy = await startRedis({ replicaOf: server.port }) })
+  afterAll(() => copy?.end())
+
+  backplaneSuite(name, async () => {
+    const open = (): Promise<Backplane> => openRedisBackplane({ url: server.url, opsReplicas })
+    let backplane = await open()
     return {
       backplane,
       reopen: async () => {
         await backplane.close()
-        return backplane = await openRedisBackplane({ url: server.url })
+        return backplane = await open()
       },
       damage: async (roomId, position) => {
         await logOf(backplane, roomId)

@@ -237,6 +237,19 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     other.stop()
   })
 
+  it(`${name}: a record may lie in shared memory, anywhere in it`, async () => {
+    const epoch = await granted(backplane, 'a:1'), heard = await follow(backplane, 'a:1'), { record } = recordAt(epoch, 1)
+    const view = new Uint8Array(new SharedArrayBuffer(4096), 1001, record.length)
+    view.set(record)
+    await backplane.publish('a:1', { epoch, seq: 1, record: view, isLogged: true })
+    await backplane.store('a:1', { ...snapshotAt(epoch, 1), data: view })
+    await heard.count(1)
+    expect(heard.messages).toEqual([record])
+    expect(await logOf(backplane, 'a:1')).toEqual([recordAt(epoch, 1)])
+    expect(Uint8Array.from((await backplane.load('a:1'))!.data)).toEqual(record)
+    heard.stop()
+  })
+
   it(`${name}: what is sent to an instance comes to its inbox, in order`, async () => {
     const messages: Uint8Array[] = []
     const all = new Promise<void>((resolve) => {
