@@ -34,6 +34,10 @@ export interface Position { readonly epoch: number; readonly seq: number }
 
 export const isBehind = (a: Position, b: Position): boolean => a.epoch < b.epoch || a.epoch === b.epoch && a.seq < b.seq
 
+/** Whether a log may go on with `next` behind `last`, the record before it that was read: within an epoch nothing is left out. */
+export const isNext = (last: Position | undefined, next: Position): boolean =>
+  last === undefined || isBehind(last, next) && (last.epoch !== next.epoch || last.seq + 1 === next.seq)
+
 export interface StoredSnapshot extends Position {
   /** Opaque here: workers/stored-room.ts writes and reads it. */
   readonly data: Uint8Array
@@ -110,7 +114,7 @@ export interface Backplane {
    * Rejects: stale, log-older, log-gap, backplane-busy.
    */
   publish(roomId: string, record: LoggedRecord & { readonly isLogged: boolean }): Promise<void>
-  /** The log behind a position, in order, up to where it ends when its end is reached. Throws: data-bad. */
+  /** The log behind a position, in order and without holes, up to where it ends when its end is reached. Throws: data-bad, also if it is cut meanwhile. */
   readLog(roomId: string, after: Position): AsyncIterable<LoggedRecord>
   /** Hears a room's channel until the function that it gives back is called. */
   follow(roomId: string, follower: Follower): () => void

@@ -9,7 +9,7 @@ import { wallMs } from '../base/clock.js'
 import { KasagiError } from '../base/errors.js'
 import { logPageRecords } from '../base/limits.js'
 import {
-  epochOf, isBehind, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot,
+  epochOf, isBehind, isNext, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot,
 } from './backplane.js'
 import { takeDataFolder } from './data-folder.js'
 import { appendRecord, continueLog, createEmbeddedLog, cutLog, readRecords, removeLog, type EmbeddedLog } from './embedded-log.js'
@@ -166,11 +166,14 @@ function publish(store: Store, roomId: string, { epoch, seq, record }: LoggedRec
 }
 
 async function* readLog({ order, log }: Store, roomId: string, after: Position): AsyncGenerator<LoggedRecord> {
-  for (let at = after; ;) {
-    const page = await runAlone(order, roomId, async () => readRecords(log, roomId, at))
-    yield* page
+  for (let last: Position | undefined; ;) {
+    const page = await runAlone(order, roomId, async () => readRecords(log, roomId, last ?? after))
+    for (const record of page) {
+      if (!isNext(last, record)) throw new KasagiError('data-bad', `the log of ${roomId} lacks what comes before ${record.epoch}-${record.seq}; nothing was changed`)
+      yield record
+      last = record
+    }
     if (page.length < logPageRecords) return
-    at = page[page.length - 1]
   }
 }
 

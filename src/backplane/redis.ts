@@ -6,7 +6,9 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { assert } from '../base/assert.js'
 import { KasagiError } from '../base/errors.js'
 import { hashBytes } from '../base/hash.js'
-import { answerMsMin, directoryRoomsMax, instanceNumberMs, instanceNumbersMax, leaseMsDefault, logPageBytes, logPageRecords, storedBytesMax } from '../base/limits.js'
+import {
+  answerMsMin, directoryRoomsMax, instanceNumberMs, instanceNumbersMax, leaseMsDefault, logPageBytes, logPageRecords, storedBytesMax,
+} from '../base/limits.js'
 import type { Backplane, BackplaneEvents, LoggedRecord, Position } from './backplane.js'
 import { createChannels, followChannel, hearChannels, loseChannels, takeMessage, type Channels } from './redis-channels.js'
 import { openConnection, type RedisConnection, type Reply } from './redis-connection.js'
@@ -123,7 +125,7 @@ function keepAlive({ leaseMs, instance, commands, messages, subscriber, reach }:
   const timer = setInterval(() => {
     keep().catch(() => {})
     for (const connection of [messages, subscriber]) connection.command('PING').catch(() => {})
-  }, leaseMs / 3)
+  }, Math.min(leaseMs, instanceNumberMs / 2) / 3)
   return async () => {
     clearInterval(timer)
     await commands.script(scripts.giveNumber, [numberKey(instance)], [token]).catch(() => {})
@@ -203,12 +205,12 @@ function counted<T>(calls: Set<Promise<unknown>>, call: Promise<T>): Promise<T> 
 }
 
 async function* readLog(readPage: (at: Position) => Promise<readonly Reply[]>, roomId: string, after: Position): AsyncGenerator<LoggedRecord> {
-  for (let at = after; ;) {
-    const page = await readPage(at)
+  for (let last: Position | undefined; ;) {
+    const page = await readPage(last ?? after)
     if (page.length === 0) return
-    for (const record of recordsOf(page, roomId, at)) {
+    for (const record of recordsOf(page, roomId, after, last)) {
       yield record
-      at = record
+      last = record
     }
   }
 }

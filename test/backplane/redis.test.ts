@@ -216,8 +216,9 @@ describe('redis, many instances', () => {
       let isBehind = false
       const done = (): void => { isBehind = true }
       publish(new Uint8Array(4_000_000)).then(done, done)
-      while (!isBehind) {
-        void publish(new Uint8Array([2]))
+      // A Redis that gets no time must not be asked for more than may wait.
+      for (let sent = 0; !isBehind; sent++) {
+        if (sent < 2000) void publish(new Uint8Array([2]))
         await new Promise((resolve) => { setImmediate(resolve) })
       }
     }

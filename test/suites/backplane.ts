@@ -220,6 +220,19 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     expect(seqs.length).toBeGreaterThanOrEqual(512)
   })
 
+  it(`${name}: a log that is cut while it is read is not given as if it were whole`, async () => {
+    const epoch = await granted(backplane, 'a:1'), seqs: number[] = []
+    for (let seq = 1; seq <= 1100; seq++) void backplane.publish('a:1', logged(epoch, seq))
+    const read = async (): Promise<void> => {
+      for await (const { seq } of backplane.readLog('a:1', { epoch, seq: 3 })) {
+        seqs.push(seq)
+        if (seq === 10) await backplane.store('a:1', snapshotAt(epoch, 1050))
+      }
+    }
+    expect(await codeOf(read())).toBe('data-bad')
+    expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, at) => at + 4))
+  })
+
   it(`${name}: who follows a room is told when it is heard, then gets every record in order, until it stops`, async () => {
     const epoch = await granted(backplane, 'a:1'), heard = await follow(backplane, 'a:1'), other = await follow(backplane, 'a:2')
     const sent = Array.from({ length: 200 }, (_, at) => unlogged(epoch, at + 1))
