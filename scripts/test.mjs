@@ -1,29 +1,28 @@
-// Runs all tests; on Debian as root it first installs the browser that some of them drive. Ends with `N passed, N failed, N skipped`.
+// Runs all tests; on Debian as root it first installs the browser and the Redis that some of them need. Ends with `N passed, N failed, N skipped`.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const browser = '/usr/bin/chromium'
+const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+const aptGet = (...args) => execFileSync('apt-get', args, { env, stdio: 'ignore' })
+const canInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
 
-function getBrowser() {
-  if (existsSync(browser)) return
-  const canInstall = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
-  if (!canInstall) {
-    console.log(`browser tests are skipped: ${browser} is missing; get it with: sudo apt-get install chromium`)
-    return
-  }
-  console.log('installing chromium for the browser tests …')
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+function getProgram(file, name, what) {
+  if (existsSync(file)) return
+  if (!canInstall) return console.log(`${what}: ${file} is missing; get it with: sudo apt-get install ${name}`)
+  console.log(`installing ${name} for the tests …`)
   try {
-    execFileSync('apt-get', ['update', '-qq'], { env, stdio: 'ignore' })
-    execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'chromium'], { env, stdio: 'ignore' })
+    aptGet('update', '-qq')
+    aptGet('install', '-y', '-qq', '--no-install-recommends', name)
   } catch (error) {
-    console.log(`browser tests are skipped: apt-get could not install chromium (${error.message.split('\n')[0]})`)
+    console.log(`${what}: apt-get could not install ${name} (${error.message.split('\n')[0]})`)
   }
 }
 
-getBrowser()
+getProgram('/usr/bin/chromium', 'chromium', 'browser tests are skipped')
+// Debian's server is one program with redis-check-rdb, by another name. The package redis-server would add the name, and a service that nobody asked for.
+getProgram('/usr/bin/redis-check-rdb', 'redis-tools', 'tests with Redis fail')
 const folder = mkdtempSync(join(tmpdir(), 'kasagi-test-'))
 const report = join(folder, 'report.json')
 const { status } = spawnSync(process.execPath, [

@@ -1,5 +1,6 @@
 /** Settings: one table from which flags, environment and --help come. A wrong one is one line that says what is allowed. */
 import { availableParallelism } from 'node:os'
+import { parseRedisUrl } from './backplane/redis-url.js'
 import { KasagiError } from './base/errors.js'
 import {
   arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, connectionsMaxDefault, connectionsPerAddressDefault, inputsPerSecondMax,
@@ -21,6 +22,8 @@ export interface Config {
   readonly backlogBytes: number
   readonly stallMs: number
   readonly data: string
+  /** Where instances meet; undefined: this one is alone. May hold a password. */
+  readonly redis: string | undefined
   readonly authSecret: string | undefined
   readonly authKeys: string | undefined
   readonly authRevoked: string | undefined
@@ -47,6 +50,8 @@ interface Setting {
   readonly hidden?: boolean
   /** Never on a command line, where every process can read it. */
   readonly isSecret?: boolean
+  /** A wrong value is not repeated in what is said about it: it may hold a password. */
+  readonly isHushed?: boolean
   readonly fallback: () => unknown
   /** The value, or undefined if the text is none. */
   parse(text: string): unknown
@@ -84,6 +89,7 @@ export const settings: readonly Setting[] = [
   { key: 'inputsPerSecond', flag: 'inputs-per-second', env: ['KASAGI_INPUTS_PER_SECOND'], value: 'N', help: 'messages a client may send per second', fallback: () => inputsPerSecondMax, parse: integer(1, 1_000_000), allowed: '1 to 1000000' },
   { key: 'backlogBytes', flag: 'backlog-bytes', env: ['KASAGI_BACKLOG_BYTES'], value: 'N', help: 'bytes queued for a client before it counts as slow', fallback: () => backlogBytesDefault, parse: bytes(1024, 1024 ** 3), allowed: '1K to 1G' },
   { key: 'data', flag: 'data', env: ['KASAGI_DATA'], value: 'FOLDER', help: 'where rooms are kept; none: nowhere', fallback: () => '.kasagi', parse: (text) => text || undefined, allowed: 'a folder, or none' },
+  { key: 'redis', flag: 'redis', env: ['KASAGI_REDIS'], value: 'URL', help: 'redis:// or rediss://: where instances meet', hidden: true, isHushed: true, fallback: () => undefined, parse: (text) => parseRedisUrl(text) === undefined ? undefined : text, allowed: 'redis://user:password@host:port or rediss://…, without a database number' },
   { key: 'secret', flag: 'secret', env: ['KASAGI_SECRET'], value: '', help: 'signs resume tokens; NEW,OLD to change it', isSecret: true, fallback: () => undefined, parse: (text) => text.split(',').every((part) => part.length >= 16) ? text : undefined, allowed: '16 characters or more, or two of them with a comma' },
   { key: 'open', flag: 'open', env: ['KASAGI_OPEN'], value: 'TYPE:NAME', help: 'room that is open from the start, and stays', fallback: () => [], parse: (text) => text.split(',').every((id) => /^[^:,]+:[^:,]+$/.test(id)) ? text.split(',') : undefined, allowed: 'type:name' },
   { key: 'authSecret', flag: 'auth-secret', env: ['KASAGI_AUTH_SECRET'], value: 'TEXT', help: 'secret that clients\' JWTs are signed with', fallback: () => undefined, parse: (text) => text.length >= 16 ? text : undefined, allowed: '16 characters or more' },
@@ -127,8 +133,9 @@ function splitFlag(argument: string): [string, string | undefined] {
 
 function read(setting: Setting, text: string | undefined, name: string): unknown {
   const value = text === undefined ? undefined : setting.parse(text)
-  if (value === undefined && setting.key !== 'fault') throw new KasagiError('bad-option', `${name}: ${text === undefined ? 'a value is missing' : setting.isSecret === true ? 'it is too short' : JSON.stringify(text)}; allowed: ${setting.allowed}`)
-  return value
+  if (value !== undefined || setting.key === 'fault') return value
+  const problem = text === undefined ? 'a value is missing' : setting.isSecret === true ? 'it is too short' : setting.isHushed === true ? 'it is none' : JSON.stringify(text)
+  throw new KasagiError('bad-option', `${name}: ${problem}; allowed: ${setting.allowed}`)
 }
 
 function suggestion(flag: string): string {

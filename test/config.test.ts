@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { parseRedisUrl, showAddress } from '../src/backplane/redis-url.js'
 import { optionsHelp, parseConfig } from '../src/config.js'
 
 describe('config', () => {
@@ -26,6 +27,20 @@ describe('config', () => {
     expect(() => parseConfig(['--tls-cert', 'a.pem'], {})).toThrow('--tls-cert and --tls-key go together; --tls-key is missing')
     expect(() => parseConfig([], { KASAGI_TLS_KEY: 'b.pem' })).toThrow('--tls-cert and --tls-key go together; --tls-cert is missing')
     expect(() => parseConfig(['--tls-key='], {})).toThrow('--tls-key: ""; allowed: a file')
+  })
+
+  it('config: a Redis is named with user and password, without a database; a wrong one is not repeated', () => {
+    const url = 'rediss://kasagi:p%40ss@redis.example:6380'
+    expect(parseConfig([], {}).config.redis).toBe(undefined)
+    expect(parseConfig(['--redis', url], {}).config.redis).toBe(url)
+    expect(parseConfig([], { KASAGI_REDIS: url }).config.redis).toBe(url)
+    for (const wrong of ['redis.example', 'http://:hidden@x', 'redis://:hidden@x/2', 'redis://:hidden@x?db=2', 'redis://:hidden@']) {
+      expect(() => parseConfig([`--redis=${wrong}`], {}), wrong)
+        .toThrow(/^bad-option: --redis: it is none; allowed: redis:\/\/user:password@host:port or rediss:\/\/…, without a database number$/)
+    }
+    expect(parseRedisUrl(url)).toEqual({ host: 'redis.example', port: 6380, username: 'kasagi', password: 'p@ss', tls: { servername: 'redis.example' } })
+    expect(showAddress(parseRedisUrl(url)!)).toBe('rediss://redis.example:6380')
+    expect(showAddress(parseRedisUrl('redis://[::1]')!)).toBe('redis://[::1]:6379')
   })
 
   it('config: the help fits 80 columns', () => {

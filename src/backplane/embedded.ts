@@ -1,50 +1,49 @@
 /**
- * The embedded store: the backplane of one process, in an LMDB file of its data folder. The only door to `lmdb`. Main thread; writes are batched
- * and synced by the library's own thread.
- *
- *   keys   room:{id}:snapshot   a stored value      room:{id}:epoch   JSON: the last epoch granted, the highest room version seen
+ * The embedded store: the backplane of one process, in an LMDB file of its data folder (store-file.ts draws it). Main thread; writes are batched and
+ * synced by the library's own thread. Leases do not end, since nobody else can be there: the folder is held by one process.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, openSync, readSync, closeSync, rmSync, fstatSync, statfsSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { open, type RootDatabase } from 'lmdb'
 import { wallMs } from '../base/clock.js'
 import { KasagiError } from '../base/errors.js'
-import { epochOf, isEpoch, type Backplane, type Claim, type StoredSnapshot } from './backplane.js'
+import { logPageRecords } from '../base/limits.js'
+import {
+  epochOf, isBehind, isEpoch, isNext, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot,
+} from './backplane.js'
 import { takeDataFolder } from './data-folder.js'
+import { appendRecord, continueLog, createEmbeddedLog, cutLog, readRecords, removeLog, type EmbeddedLog } from './embedded-log.js'
+import { createRoomOrder, ended, runAlone, runBeside, type RoomOrder } from './room-order.js'
+import { epochKey, openStoreFile, snapshotKey, written, type StoreFile } from './store-file.js'
 import { readStored, writeStored } from './stored-value.js'
+import { createUnanswered, runCounted, type Unanswered } from './unanswered.js'
 
 /** `killed`: the process that held the folder before, if it ended without letting go of it. */
 export interface EmbeddedStore { readonly backplane: Backplane; readonly secret: string; readonly killed: number | undefined }
 
-const snapshotKey = (roomId: string): string => `room:{${roomId}}:snapshot`
-const epochKey = (roomId: string): string => `room:{${roomId}}:epoch`
-
 /** What is known of a room's owners. */
 interface Epoch { readonly epoch: number; readonly version: number }
 
-interface Store {
-  /** The folder. */
-  readonly path: string
-  readonly database: RootDatabase<Buffer, string>
-  /** The end of the last call about each room: the next one waits for it. */
-  readonly last: Map<string, Promise<unknown>>
+type Rooms = StoreFile['rooms']
+
+interface Store extends StoreFile {
+  readonly log: EmbeddedLog
+  readonly order: RoomOrder
+  readonly followers: Map<string, Set<Follower>>
+  readonly directory: Map<string, Map<string, DirectoryEntry>>
+  readonly unanswered: Unanswered
+  events: BackplaneEvents | undefined
 }
 
 /** Opens the store in `folder`; `none`: in a folder of its own that ends with the process. Throws KasagiError `data-folder` or `data-bad`, one line. */
 export function openEmbeddedStore(folder: string): EmbeddedStore {
   const isKept = folder !== 'none'
   const data = takeDataFolder(isKept ? folder : mkdtempSync(join(tmpdir(), 'kasagi-data-')))
-  const file = join(data.path, 'rooms')
   try {
-    checkFile(file)
-    const store: Store = { path: data.path, database: openDatabase(file), last: new Map() }
+    const store = createStore(openStoreFile(join(data.path, 'rooms')))
     const close = async (): Promise<void> => {
-      await Promise.all(store.last.values())
-      await store.database.close()
+      await ended(store.order)
+      await store.rooms.close()
       data.release()
       if (!isKept) rmSync(data.path, { recursive: true, force: true })
     }
@@ -55,50 +54,83 @@ export function openEmbeddedStore(folder: string): EmbeddedStore {
   }
 }
 
-function openDatabase(file: string): RootDatabase<Buffer, string> {
-  try {
-    // A write's promise resolves when it is on the disk.
-    return open<Buffer, string>({ path: file, encoding: 'binary', noSubdir: true, overlappingSync: false, eventTurnBatching: false })
-  } catch (error) {
-    throw new KasagiError('data-folder', `cannot open ${file} (${reasonOf(error)})`)
-  }
-}
-
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0]
+const createStore = (file: StoreFile): Store => ({
+  ...file, log: createEmbeddedLog(file), order: createRoomOrder(), followers: new Map(), directory: new Map(), unanswered: createUnanswered(), events: undefined,
+})
 
 function backplaneOver(store: Store, place: string, close: () => Promise<void>): Backplane {
+  const { order } = store
   return {
-    place, close,
-    claim: (roomId, seen, version) => inOrder(store, roomId, () => claim(store, roomId, seen, version)),
-    store: (roomId, snapshot) => inOrder(store, roomId, async () => {
-      checkOwner(store, roomId, snapshot.epoch)
-      await written(store, store.database.put(snapshotKey(roomId), Buffer.from(writeStored(snapshot))))
+    place, close, instance: 0, leaseMs: Infinity,
+    listen: (events) => { store.events = events },
+    claim: (roomId, { seen, version }) => runAlone(order, roomId, async () => ({ kind: 'granted', epoch: await grant(store, roomId, seen, version, 0) })),
+    renew: (roomId, at) => runAlone(order, roomId, () => renew(store, roomId, at)),
+    release: (roomId, epoch) => runAlone(order, roomId, async () => {
+      checkOwner(store.rooms, roomId, epoch)
+      store.log.ends.delete(roomId)
     }),
-    remove: (roomId, epoch) => inOrder(store, roomId, async () => {
-      checkOwner(store, roomId, epoch)
-      await written(store, store.database.remove(snapshotKey(roomId)))
+    handOver: (roomId, { epoch, to, version }) => runAlone(order, roomId, async () => {
+      checkOwner(store.rooms, roomId, epoch)
+      return grant(store, roomId, epoch, version, to)
     }),
+    load: (roomId) => runAlone(order, roomId, async () => readSnapshot(store.rooms, roomId)),
+    store: (roomId, snapshot) => runAlone(order, roomId, () => storeSnapshot(store, roomId, snapshot)),
+    remove: (roomId, epoch) => runAlone(order, roomId, async () => {
+      checkOwner(store.rooms, roomId, epoch)
+      await written(store, store.rooms.batch(() => {
+        void store.rooms.remove(snapshotKey(roomId))
+        removeLog(store.log, roomId)
+      }))
+    }),
+    publish: (roomId, { isLogged, ...record }) => publish(store, roomId, record, isLogged),
+    readLog: (roomId, after) => readLog(store, roomId, after),
+    follow: (roomId, follower) => follow(store, roomId, follower),
+    send: (instance, bytes) => {
+      if (instance !== 0) return false
+      const sent = bytes.slice()
+      queueMicrotask(() => store.events?.message(sent))
+      return true
+    },
+    enlist: async (type, roomId, entry) => {
+      const rooms = store.directory.get(type) ?? new Map<string, DirectoryEntry>()
+      store.directory.set(type, rooms)
+      if (entry === undefined) rooms.delete(roomId)
+      else rooms.set(roomId, { ...entry, roomId, instance: 0 })
+    },
+    list: async (type) => [...store.directory.get(type)?.values() ?? []],
   }
 }
 
-/** Runs `call` behind the earlier calls about its room. */
-function inOrder<T>({ last }: Store, roomId: string, call: () => Promise<T>): Promise<T> {
-  const result = (last.get(roomId) ?? Promise.resolve()).then(call)
-  const end = result.then(() => {}, () => {}).then(() => { if (last.get(roomId) === end) last.delete(roomId) })
-  last.set(roomId, end)
-  return result
-}
-
-async function claim(store: Store, roomId: string, seen: number, version: number): Promise<Claim> {
-  const known = readEpoch(store, roomId), snapshot = readSnapshot(store, roomId)
+async function grant({ path, rooms }: StoreFile, roomId: string, seen: number, version: number, instance: number): Promise<number> {
+  const known = readEpoch(rooms, roomId)
   if (known.version > version) throw new KasagiError('version-older', `${roomId} was run by version ${known.version}, this is ${version}`)
-  const epoch = epochOf(Math.max(known.epoch, snapshot?.epoch ?? 0), seen, wallMs(), 0)
-  await written(store, store.database.put(epochKey(roomId), Buffer.from(JSON.stringify({ epoch, version } satisfies Epoch))))
-  return { epoch, snapshot }
+  const epoch = epochOf(known.epoch, seen, wallMs(), instance)
+  if (!Number.isSafeInteger(epoch)) throw new KasagiError('data-bad', `${roomId} has no epoch left above ${known.epoch} and ${seen}`)
+  await writeEpoch({ path, rooms }, roomId, { epoch, version })
+  return epoch
 }
 
-function readEpoch({ database }: Store, roomId: string): Epoch {
-  const bytes = database.get(epochKey(roomId))
+async function renew({ path, rooms }: StoreFile, roomId: string, { epoch, version }: Epoch): Promise<'renewed' | 'restored'> {
+  const known = readEpoch(rooms, roomId)
+  if (known.epoch === epoch) return 'renewed'
+  if (known.epoch > epoch) checkOwner(rooms, roomId, epoch)
+  await writeEpoch({ path, rooms }, roomId, { epoch, version: Math.max(version, known.version) })
+  return 'restored'
+}
+
+async function storeSnapshot({ path, rooms, log }: Store, roomId: string, snapshot: StoredSnapshot): Promise<void> {
+  checkOwner(rooms, roomId, snapshot.epoch)
+  const old = readSnapshot(rooms, roomId)
+  if (old !== undefined && isBehind(snapshot, old)) throw new KasagiError('stale', `${roomId} is stored at seq ${old.seq} already, not ${snapshot.seq}`)
+  await written({ path }, rooms.batch(() => {
+    void rooms.put(snapshotKey(roomId), Buffer.from(writeStored(snapshot)))
+    cutLog(log, roomId, snapshot)
+  }))
+  continueLog(log, roomId, snapshot)
+}
+
+function readEpoch(rooms: Rooms, roomId: string): Epoch {
+  const bytes = rooms.get(epochKey(roomId))
   if (bytes === undefined) return { epoch: 0, version: 0 }
   try {
     const { epoch, version } = JSON.parse(bytes.toString()) as Partial<Epoch>
@@ -107,79 +139,51 @@ function readEpoch({ database }: Store, roomId: string): Epoch {
   throw new KasagiError('data-bad', `what is stored as the epoch of ${roomId} is damaged; nothing was changed`)
 }
 
-function readSnapshot({ database }: Store, roomId: string): StoredSnapshot | undefined {
-  const bytes = database.get(snapshotKey(roomId))
+const writeEpoch = ({ path, rooms }: Pick<StoreFile, 'path' | 'rooms'>, roomId: string, epoch: Epoch): Promise<void> => written({ path }, rooms.put(epochKey(roomId), Buffer.from(JSON.stringify(epoch))))
+
+function readSnapshot(rooms: Rooms, roomId: string): StoredSnapshot | undefined {
+  const bytes = rooms.get(snapshotKey(roomId))
   if (bytes === undefined) return undefined
   const snapshot = readStored(bytes as unknown as Uint8Array)
   if (snapshot === undefined) throw new KasagiError('data-bad', `what is stored of ${roomId} is damaged; nothing was changed`)
   return snapshot
 }
 
-function checkOwner(store: Store, roomId: string, epoch: number): void {
-  const known = readEpoch(store, roomId)
+function checkOwner(rooms: Rooms, roomId: string, epoch: number): void {
+  const known = readEpoch(rooms, roomId)
   if (known.epoch !== epoch) throw new KasagiError('stale', `${roomId} belongs to epoch ${known.epoch}, not ${epoch}`)
 }
 
-async function written({ path }: Store, put: Promise<boolean>): Promise<void> {
-  try {
-    await put
-  } catch (error) {
-    // The library tells the cause by a promise of its own, which ends the process if nobody listens.
-    const { commitError } = error as { commitError?: Promise<unknown> }
-    const cause = commitError === undefined ? error : await commitError.catch((inner: unknown) => inner)
-    throw new KasagiError('store-failed', `${reasonOf(cause)}${spaceLeft(path)}`)
+function publish(store: Store, roomId: string, { epoch, seq, record }: LoggedRecord, isLogged: boolean): Promise<void> {
+  return runCounted(store.unanswered, record.length, () => {
+    const bytes = record.slice()
+    return runBeside(store.order, roomId, async () => {
+      checkOwner(store.rooms, roomId, epoch)
+      const inLog = isLogged ? appendRecord(store.log, roomId, { epoch, seq, record: bytes }) : undefined
+      for (const follower of store.followers.get(roomId) ?? []) follower.message(bytes)
+      await inLog
+    })
+  })
+}
+
+async function* readLog({ order, log }: Store, roomId: string, after: Position): AsyncGenerator<LoggedRecord> {
+  for (let last: Position | undefined; ;) {
+    const page = await runAlone(order, roomId, async () => readRecords(log, roomId, last ?? after))
+    for (const record of page) {
+      if (!isNext(last, record)) throw new KasagiError('data-bad', `the log of ${roomId} lacks what comes before ${record.epoch}-${record.seq}; nothing was changed`)
+      yield record
+      last = record
+    }
+    if (page.length < logPageRecords) return
   }
 }
 
-const megabyte = 1024 ** 2
-const spaceLowBytes = 64 * megabyte
-
-/** The library says no more of a full disk than that writing failed. */
-function spaceLeft(path: string): string {
-  try {
-    const { bavail, bsize } = statfsSync(path), bytes = bavail * bsize
-    return bytes < spaceLowBytes ? ` (the disk of ${path} has ${Math.floor(bytes / megabyte)} MB left)` : ''
-  } catch {
-    return ''
-  }
-}
-
-/*
- * LMDB maps its file and believes it: reading one that was cut short ends the process with SIGBUS. So both meta pages are read first, as
- * mdb.c of lmdb 3.5 draws them: a page header of 24 bytes, magic 0xBEEFC0DE, version, address, map size, two tree roots of 48 bytes whose first
- * word of the first is the page size, the last page, the transaction.
- */
-const lmdbMagic = 0xbeefc0de
-const atMagic = 24, atPageSize = 48, atLastPage = 144, atTransaction = 152, metaBytes = 160
-
-function checkFile(file: string): void {
-  if (!existsSync(file)) return
-  const bad = (what: string): never => { throw new KasagiError('data-bad', `${file} ${what}; nothing was changed: move it away to begin anew, or bring its copy back`) }
-  const handle = openSync(file, 'r')
-  try {
-    const { size } = fstatSync(handle)
-    if (size === 0) return
-    const first = readMeta(handle, 0) ?? bad('is no store of rooms')
-    const second = readMeta(handle, first.pageBytes) ?? bad('is cut short or damaged')
-    const newest = second.transaction > first.transaction ? second : first
-    // It may be shorter if its last pages are free: then only reading all of it tells, and another process has to try.
-    if (size < (newest.lastPage + 1) * first.pageBytes && !canBeRead(file)) bad('is cut short')
-  } finally {
-    closeSync(handle)
-  }
-}
-
-function canBeRead(file: string): boolean {
-  const library = pathToFileURL(createRequire(import.meta.url).resolve('lmdb')).href
-  const script = `const { open } = (await import(${JSON.stringify(library)})).default ?? {}; const store = open({ path: ${JSON.stringify(file)}, encoding: 'binary', noSubdir: true, readOnly: true }); for (const { value } of store.getRange()) value.at(-1)`
-  return spawnSync(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' }).status === 0
-}
-
-function readMeta(handle: number, at: number): { readonly pageBytes: number; readonly lastPage: number; readonly transaction: number } | undefined {
-  const bytes = new Uint8Array(metaBytes), view = new DataView(bytes.buffer)
-  if (readSync(handle, bytes, 0, metaBytes, at) < metaBytes || view.getUint32(atMagic, true) !== lmdbMagic) return undefined
-  return {
-    pageBytes: view.getUint32(atPageSize, true),
-    lastPage: Number(view.getBigUint64(atLastPage, true)), transaction: Number(view.getBigUint64(atTransaction, true)),
+function follow({ followers }: Store, roomId: string, follower: Follower): () => void {
+  const all = followers.get(roomId) ?? new Set()
+  followers.set(roomId, all.add(follower))
+  queueMicrotask(() => { if (all.has(follower)) follower.gap() })
+  return () => {
+    all.delete(follower)
+    if (all.size === 0) followers.delete(roomId)
   }
 }

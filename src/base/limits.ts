@@ -110,3 +110,37 @@ export const joinWaitMsMax = 10_000
 
 /** Inputs the SDK keeps until they are durable. */
 export const heldInputsMax = 1024
+
+/** Publishes of one instance that its backplane has not answered, and their bytes: a second's worth of busy rooms. Beyond it a room's history is the queue. */
+export const unansweredPublishesMax = 16_384
+export const unansweredBytesMax = 64 * 1024 * 1024
+
+/** Records that are read from a log at once: 512 of 32 KiB are 16 MiB. */
+export const logPageRecords = 512
+
+/** A record or a snapshot as it may come from a store: Redis holds no longer values, and what is longer is none of ours. */
+export const storedBytesMax = 512 * 1024 * 1024
+
+/** A lease that is not renewed, with Redis, by default: players wait so long for a new owner when theirs is gone. Renewals and beats come every third of it. */
+export const leaseMsDefault = 5000
+
+/** Numbers of instances are below it: with a connection's 32 bits they stay below 2^53. */
+export const instanceNumbersMax = 2 ** 20
+
+/** How long an instance's number stays taken after its last sign of life: longer than any pause that its rooms survive. */
+export const instanceNumberMs = 60_000
+
+/** A Redis that has not answered for the length of a lease, and for so long, counts as lost: one on a busy machine may be late. */
+export const answerMsMin = 1000
+
+/** The longest wait between two tries to reach Redis again. */
+export const reconnectMsMax = 1000
+
+/** Channels that one SUBSCRIBE names: thousands of rooms come back with a subscriber, and Redis serves others between. */
+export const channelsPerSubscribe = 256
+
+/** Bytes of a log that are read at once, beyond one record. */
+export const logPageBytes = 8 * 1024 * 1024
+
+/** Rooms that a directory lists: more nobody looks at. */
+export const directoryRoomsMax = 10_000

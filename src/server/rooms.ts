@@ -79,8 +79,10 @@ const textOf = (value: unknown): string => JSON.stringify(value, (_, part: unkno
 async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
   const { id, type } = entry
   try {
-    const { epoch, snapshot } = await rooms.backplane.claim(id, 0, type.version)
-    entry.epoch = epoch
+    const claim = await rooms.backplane.claim(id, { seen: 0, version: type.version })
+    if (claim.kind === 'held') throw new KasagiError('held', `instance ${claim.lease.instance} runs it`)
+    entry.epoch = claim.epoch
+    const snapshot = await rooms.backplane.load(id)
     if (snapshot !== undefined && type.durability !== 'none') {
       Object.assign(entry, { stored: snapshot.data, parentEpoch: snapshot.epoch, forkSeq: snapshot.seq, lastSeq: snapshot.seq, tick: snapshot.tick })
     }
@@ -133,6 +135,8 @@ export function openElsewhere(rooms: Rooms, entry: RoomEntry): boolean {
 export function forgetRoom(rooms: Rooms, entry: RoomEntry, released: boolean): void {
   if (entry.state === 'closed') return
   entry.state = 'closed'
+  // Refused if the room was opened anew meanwhile.
+  if (entry.epoch > 0) rooms.backplane.release(entry.id, entry.epoch).catch(() => {})
   entry.link.rooms--
   const { address } = entry.opening, left = rooms.openedFrom.get(address)! - 1
   if (left === 0) rooms.openedFrom.delete(address)

@@ -6,24 +6,30 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openEmbeddedStore } from '../../src/backplane/embedded.js'
-import { open } from 'lmdb'
-import { backplaneSuite } from '../suites/backplane.js'
+import { open, type Database, type Key } from 'lmdb'
+import type { Backplane } from '../../src/backplane/backplane.js'
+import { backplaneSuite, granted } from '../suites/backplane.js'
 
 describe('embedded', () => {
   backplaneSuite('embedded', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kasagi-store-'))
     let { backplane } = openEmbeddedStore(folder)
+    const reopen = async (): Promise<Backplane> => { await backplane.close(); backplane = openEmbeddedStore(folder).backplane; return backplane }
+    const damageIn = async <K extends Key>(rooms: Database<Buffer, K>, key: K, at: number): Promise<void> => {
+      const bytes = rooms.get(key)!
+      bytes[at] ^= 255
+      await rooms.put(key, bytes)
+    }
     return {
-      backplane: { place: '', close: () => backplane.close(), claim: (...args) => backplane.claim(...args), store: (...args) => backplane.store(...args), remove: (...args) => backplane.remove(...args) },
-      reopen: async () => { await backplane.close(); backplane = openEmbeddedStore(folder).backplane; return backplane },
-      damage: async (roomId) => {
+      backplane, reopen,
+      damage: async (roomId, logged) => {
         await backplane.close()
         const store = open<Buffer, string>({ path: join(folder, 'rooms'), encoding: 'binary', noSubdir: true })
-        const bytes = store.get(`room:{${roomId}}:snapshot`)!
-        bytes[70] ^= 255
-        await store.put(`room:{${roomId}}:snapshot`, bytes)
+        if (logged === undefined) await damageIn(store, `room:{${roomId}}:snapshot`, 70)
+        else await damageIn(store.openDB<Buffer, Key[]>({ name: 'ops', encoding: 'binary' }), [roomId, logged.epoch, logged.seq], 40)
         await store.close()
         backplane = openEmbeddedStore(folder).backplane
+        return backplane
       },
       end: async () => { await backplane.close(); rmSync(folder, { recursive: true, force: true }) },
     }
@@ -37,7 +43,7 @@ describe('the data folder', () => {
   const fill = async (): Promise<void> => {
     const { backplane } = openEmbeddedStore(folder)
     for (let n = 0; n < 20; n++) {
-      const { epoch } = await backplane.claim(`a:${n}`, 0, 1)
+      const epoch = await granted(backplane, `a:${n}`)
       await backplane.store(`a:${n}`, { data: new Uint8Array(50_000).fill(n), epoch, seq: 1, tick: 1, ts: 1, version: 1 })
     }
     await backplane.close()
@@ -111,11 +117,11 @@ describe('the data folder', () => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder])
     try {
       const { backplane } = openEmbeddedStore(folder)
-      const { epoch } = await backplane.claim('a:1', 0, 1)
+      const epoch = await granted(backplane, 'a:1')
       const snapshot = { epoch, seq: 1, tick: 1, ts: 1, version: 1 }
       await backplane.store('a:1', { ...snapshot, data: new Uint8Array(100_000) })
       await expect(backplane.store('a:1', { ...snapshot, seq: 2, data: new Uint8Array(3_000_000) })).rejects.toMatchObject({ code: 'store-failed' })
-      expect((await backplane.claim('a:1', 0, 1)).snapshot?.seq).toBe(1)
+      expect((await backplane.load('a:1'))?.seq).toBe(1)
       await backplane.close()
       execFileSync('mount', ['-o', 'remount,ro', folder])
       expect(problem()).toMatch(/^data-folder: cannot write to .*EROFS/)

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { connect, type ClientRoom } from 'kasagi-engine/client'
 import { defineSchema, u32 } from 'kasagi-engine/schema'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
-import { freePort } from '../support/process.js'
+import { freePort } from '../support/free-port.js'
 
 const dice = defineSchema('dice', { globals: { rolled: u32, rolls: u32 }, inputs: { roll: {} } })
 const files = {

@@ -14,7 +14,7 @@ import { openWebSocket, type OpenTransport, type Transport } from '../../src/cli
 import { readClientMessage, writeJoin, writeResync } from '../../src/wire/client-messages.js'
 import { readServerMessage } from '../../src/wire/server-messages.js'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
-import { freePort } from '../support/process.js'
+import { freePort } from '../support/free-port.js'
 import { echoesMax, kinds, mark, numbersMax, word } from '../support/twin/shared/marks.js'
 import { seatsMax, twin } from '../support/twin/shared/twin.js'
 

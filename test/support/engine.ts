@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { loadProjects, parseConfig, serveProjects, startEngine, type Engine, type Logger } from 'kasagi-engine'
 
+export { until } from './until.js'
+
 export interface LogLine { readonly level: string; readonly text: string; readonly fields: Readonly<Record<string, unknown>> }
 
 export interface TestEngine {
@@ -57,12 +59,3 @@ export function metricOf(text: string, name: string): number {
   return sum
 }
 const wholeName = (text: string): string => /^[^ {]*/.exec(text)![0]
-
-/** Waits until `holds`, looking every few milliseconds; fails with `what` after `withinMs`. */
-export async function until(holds: () => boolean | Promise<boolean>, what: string | (() => string), withinMs = 10_000): Promise<void> {
-  const end = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${typeof what === 'string' ? what : what()}`)
-    await new Promise((resolve) => { setTimeout(resolve, 5) })
-  }
-}

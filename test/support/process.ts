@@ -2,10 +2,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { metricOf, until } from './engine.js'
+import { metricOf } from './engine.js'
+import { freePort } from './free-port.js'
+import { until } from './until.js'
 
 export interface ServeProcess {
   readonly url: string
@@ -55,14 +56,4 @@ export async function createServeProcess(files: Record<string, string>): Promise
     },
   }
   return served
-}
-
-/** A port that nobody listens on. Not 0: what had listened on that cannot be listened on again at once. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
