@@ -59,6 +59,8 @@ async function play(): Promise<void> {
     show()
   })
   setInterval(() => showClock(clock), 250)
+  // Whoever closes the page leaves the table; else the others would wait for them through the room's grace time.
+  addEventListener('pagehide', () => { void room.leave() })
   openChat(room, say)
   show()
 }
