@@ -100,7 +100,7 @@ function openStaying({ rooms, types, options: { config, log } }: Parts): void {
     const at = id.indexOf(':'), type = types.get(id.slice(0, at))
     if (type === undefined) log.error({ room: id }, `--open ${id}: no room of this type is served here`)
     else if (!isRoomName(type.name, id.slice(at + 1))) log.error({ room: id }, `--open ${id}: ${errorList['bad-room-name'].text}`)
-    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '' })
+    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '', onlyStored: false })
   }
 }
 

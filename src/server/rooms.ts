@@ -79,6 +79,7 @@ async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
   const { id, type } = entry
   try {
     const { epoch, snapshot } = await rooms.backplane.claim(id, 0, type.version)
+    if (snapshot === undefined && entry.opening.onlyStored) return rooms.onNotOpened(entry, 'session-gone', 'nothing is stored of it')
     entry.epoch = epoch
     if (snapshot !== undefined && type.durability !== 'none') {
       Object.assign(entry, { stored: snapshot.data, parentEpoch: snapshot.epoch, forkSeq: snapshot.seq, lastSeq: snapshot.seq, tick: snapshot.tick })
