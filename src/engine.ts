@@ -112,7 +112,7 @@ function openStaying({ rooms, types, reports, options: { config } }: Parts): voi
     const at = id.indexOf(':'), type = types.get(id.slice(0, at))
     if (type === undefined) reports.unknownOpen(id)
     else if (!isRoomName(type.name, id.slice(at + 1))) reports.badOpen(id)
-    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '' })
+    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '', onlyStored: false })
   }
 }
 

@@ -75,6 +75,8 @@ export interface Opening {
   readonly options: Uint8Array; readonly match: Uint8Array; readonly stays: boolean
   /** Of who opened it; empty for the server's own. */
   readonly address: string
+  /** Opened by somebody who comes back, where only the server opens rooms: if nothing is stored of it, it stays closed. */
+  readonly onlyStored: boolean
 }
 
 /** A room of this instance, from the first join that names it to the release of its block. */

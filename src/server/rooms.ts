@@ -83,6 +83,7 @@ async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
     if (claim.kind === 'held') throw new KasagiError('held', `instance ${claim.lease.instance} runs it`)
     entry.epoch = claim.epoch
     const snapshot = await rooms.backplane.load(id)
+    if (snapshot === undefined && entry.opening.onlyStored) return rooms.onNotOpened(entry, 'session-gone', 'nothing is stored of it')
     if (snapshot !== undefined && type.durability !== 'none') {
       Object.assign(entry, { stored: snapshot.data, parentEpoch: snapshot.epoch, forkSeq: snapshot.seq, lastSeq: snapshot.seq, tick: snapshot.tick })
     }

@@ -161,7 +161,7 @@ function roomFor({ rooms, limits }: Sessions, { type, name: asked, match, matchB
   // A room that is stored may be opened again by whoever was in it.
   if (type.opens === 'server' && resume === undefined) return 'room-absent'
   if (limits.roomsPerAddress !== 0 && (rooms.openedFrom.get(address) ?? 0) >= limits.roomsPerAddress) return 'too-many-rooms'
-  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address }) ?? 'no-space'
+  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address, onlyStored: type.opens === 'server' }) ?? 'no-space'
 }
 
 function matchingRoom({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): RoomEntry | undefined {

@@ -19,11 +19,11 @@ export interface TestEngine {
 }
 
 /** `files`: path in the project to its text, or a folder of the repository. */
-export async function startTestEngine(files: Record<string, string> | string, flags: readonly string[] = []): Promise<TestEngine> {
+export async function startTestEngine(files: Record<string, string> | string, flags: readonly string[] = [], env: Record<string, string> = {}): Promise<TestEngine> {
   const folder = mkdtempSync(join(tmpdir(), 'kasagi-test-'))
   const project = typeof files === 'string' ? files : join(folder, 'project')
   if (typeof files !== 'string') writeProject(project, files)
-  const { config } = parseConfig(['--port', '0', '--host', '127.0.0.1', '--workers', '1', '--data', 'none', ...flags], {})
+  const { config } = parseConfig(['--port', '0', '--host', '127.0.0.1', '--workers', '1', '--data', 'none', ...flags], env)
   const projects = await loadProjects([project], join(folder, 'built'))
   const lines: LogLine[] = []
   const engine = await startEngine({ config, log: collect(lines), roomBundles: projects.map(({ roomBundle }) => roomBundle), http: serveProjects(projects) })
