@@ -11,7 +11,7 @@ import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
 import { send, toMain, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
-import { isRoomModule, type RoomModule } from '../src/room/define.js'
+import { isRoomModule, type NormalDefinition, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
 import { createEncoder } from './encode.js'
 import { createFaults } from './faults.js'
@@ -19,7 +19,7 @@ import type { Flusher } from './flush.js'
 import type { OpenContext } from './open-room.js'
 import { chargeDeath, type Charge } from './poison.js'
 import { catalogOf, createRoomType, type RoomType } from './room-type.js'
-import { count, createTally } from './tally.js'
+import { beginCounts, count, createTally } from './tally.js'
 import { runLoop, type Worker } from './worker-loop.js'
 
 // Node's own types know it since version 22 only.
@@ -78,6 +78,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
   const output = createRingWriter(arena, atOutputRing, outputRingBytes)
   const section = createSectionWriter(arena)
   const tally = createTally(types.map(({ name }) => name)), lines = createLineLimit()
+  for (const { name, definition } of types) beginCounts(tally, name, handlerNames(definition))
   const log: Worker['log'] = (level, fields, text) => post({ kind: 'log', level, fields, text })
   const flusher: Flusher = {
     encoder: createEncoder(arena, (room, table, by) => count(tally, 'quantizedClamped', { type: room.type.name, table }, by)),
@@ -102,6 +103,12 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
     refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
   }
   return { arena, types, output, section, flusher, context, tally, log, tell: (told) => post({ kind: 'tally', tally: told }), actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port) }
+}
+
+/** The handlers that a room has, as the log and metrics call them. */
+function handlerNames({ handlers: { onInput, onTimer, ...single } }: NormalDefinition): string[] {
+  const named = (kind: string, of: Readonly<Record<string, unknown>>): string[] => Object.keys(of).map((name) => `${kind}.${name}`)
+  return [...Object.entries(single).filter(([, handler]) => handler !== undefined).map(([name]) => name), ...named('onInput', onInput), ...named('onTimer', onTimer)]
 }
 
 /** What the main thread has posted: read when it is asked for, because the loop seldom lets the event loop turn. */

@@ -30,6 +30,13 @@ export function count({ counts }: Tally, metric: CountedMetric, labels: Readonly
   else entry.by += by
 }
 
+/** Series begin at 0: whoever watches for an increase sees the first one too. */
+export function beginCounts(tally: Tally, type: string, handlers: readonly string[]): void {
+  for (const metric of ['ticksMissed', 'flushSkipped', 'eventsMissed', 'inputsLost'] as const) count(tally, metric, { type }, 0)
+  for (const what of ['entry', 'inputs', 'room']) count(tally, 'poisoned', { type, what }, 0)
+  for (const handler of handlers) count(tally, 'handlerErrors', { type, handler }, 0)
+}
+
 /** A room's turn has taken `ms`, and began `lateMs` behind its time: Infinity if it had none. Allocates nothing. */
 export function countTurn({ turns, late }: Tally, type: string, ms: number, lateMs: number): void {
   observe(turns.get(type)!, turnSecondsBounds, ms / 1000)

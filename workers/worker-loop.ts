@@ -241,7 +241,7 @@ async function storeAll(worker: Worker): Promise<void> {
     if (armDoorbell(worker.arena)) worker.ringBell()
   }
   const unstored = [...left].map(({ room }) => room.id)
-  if (unstored.length > 0) worker.log('error', { worker: worker.arena.worker, rooms: unstored.slice(0, roomsNamedMax), count: unstored.length }, `${unstored.length} rooms of worker ${worker.arena.worker} could not be stored in time, ${unstored[0]} among them: what they changed since they were last stored is lost`)
+  if (unstored.length > 0) worker.log('error', { worker: worker.arena.worker, rooms: unstored.slice(0, roomsNamedMax), count: unstored.length }, `rooms of worker ${worker.arena.worker} could not be stored in time (${unstored.length}), ${unstored[0]} among them: what they changed since they were last stored is lost`)
   tellTally(worker, monotonicMs())
 }
 

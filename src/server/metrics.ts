@@ -2,6 +2,9 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Metric } from 'prom-client'
 import { lateSecondsBounds, turnSecondsBounds, type Buckets, type WorkerTally } from '../memory/crossing.js'
 
+/** Why a thread ended. `error`: something threw outside every handler. */
+export const deathKinds = ['exit', 'error', 'heap', 'stalled'] as const
+
 type Labels = Readonly<Record<string, string | number>>
 
 export function createMetrics() {
@@ -34,7 +37,7 @@ export function createMetrics() {
     deliveries: counter('deliveries_total', 'Frames handed to sockets'),
     bytesOut: counter('bytes_out_total', 'Bytes handed to sockets'),
     snapshots: counter('snapshots_total', 'Snapshots, or missed sections, that workers wrote for clients', 'kind'),
-    snapshotBytes: counter('snapshot_bytes_total', 'Their bytes', 'kind'),
+    snapshotBytes: counter('snapshot_bytes_total', 'Bytes of snapshots and missed sections', 'kind'),
     resyncs: counter('resyncs_total', 'Clients caught up, by missing sections or by snapshot', 'kind'),
     mismatches: counter('mismatches_total', 'Resyncs that clients asked for because their state differed from the room\'s, or a section made no sense'),
     eventsMissed: counter('events_missed_total', 'Events beyond what one flush carries', 'type'),
@@ -60,15 +63,16 @@ export function createMetrics() {
     ringUsed: gauge('ring_used_bytes', 'Bytes in a worker\'s rings that wait to be read', 'worker', 'ring'),
     ringFull: counter('ring_full_total', 'Messages that found a worker\'s input ring full', 'worker'),
     arenaBytes: gauge('arena_bytes', 'Address space of a worker\'s arena', 'worker'),
-    arenaFree: gauge('arena_free_bytes', 'What is left of it', 'worker'),
-    arenaLargestFree: gauge('arena_largest_free_bytes', 'The largest stretch of what is left', 'worker'),
+    arenaFree: gauge('arena_free_bytes', 'Address space of an arena that no room has', 'worker'),
+    arenaLargestFree: gauge('arena_largest_free_bytes', 'The largest stretch of it: a room needs one', 'worker'),
     // The store
     stores: counter('stores_total', 'Snapshots of rooms that were stored'),
-    storedBytes: counter('stored_bytes_total', 'Their bytes'),
+    storedBytes: counter('stored_bytes_total', 'Bytes of snapshots that were stored'),
     storeSeconds: new Histogram({ name: 'kasagi_store_seconds', help: 'From handing a snapshot to the store until it was on the disk', buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10], registers }),
     storeFailures: counter('store_failures_total', 'Snapshots that could not be stored'),
     linesLeftOut: counter('log_lines_left_out_total', 'Log lines that were not written because their like had just been'),
   }
+  for (const reason of deathKinds) metrics.workerDeaths.inc({ reason }, 0)
   return { ...metrics, text: (): Promise<string> => registry.metrics() }
 }
 

@@ -5,18 +5,17 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { MessageChannel } from 'node:worker_threads'
+import { MessageChannel, receiveMessageOnPort, type MessagePort as NodePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { monotonicMs } from '../base/clock.js'
 import { whatAndWhere } from '../base/errors.js'
 import { readMark, type Arena } from '../memory/arena.js'
 import { atTurns } from '../memory/arena-layout.js'
 import type { MainMessage, WorkerMessage, WorkerStart } from '../memory/crossing.js'
+import type { deathKinds } from './metrics.js'
 
-/** Why a thread ended: what metrics count by. `error`: something threw outside every handler. */
-export type DeathKind = 'exit' | 'error' | 'heap' | 'stalled'
 export interface Death {
-  readonly kind: DeathKind
+  readonly kind: (typeof deathKinds)[number]
   readonly text: string
   /** It ended before it had touched its arena: nobody's handler was running, whatever the mark says of the thread before. */
   readonly isEarly: boolean
@@ -110,7 +109,7 @@ async function runTask({ pool, options, ports }: Threads, arena: Arena, worker: 
   let exited: Promise<unknown> = Promise.resolve()
   const stalled = new AbortController()
   let watch: ReturnType<typeof setInterval> | undefined, isEarly = true
-  port1.on('message', (message: WorkerMessage) => {
+  const hear = (message: WorkerMessage): void => {
     if (message.kind !== 'started') return options.onMessage(worker, message)
     // The thread touches the arena only after this answer, so no life of a worker goes unwatched.
     const thread = pool.threads.find(({ threadId }) => threadId === message.threadId)
@@ -119,7 +118,8 @@ async function runTask({ pool, options, ports }: Threads, arena: Arena, worker: 
     watch = watchTurns(arena, options.stallMs, () => stalled.abort())
     isEarly = false
     port1.postMessage('go' satisfies MainMessage)
-  })
+  }
+  port1.on('message', hear)
   try {
     const broken = await pool.run(start, { transferList: [port2], signal: stalled.signal }) as string | undefined
     if (broken !== undefined) options.onBroken(broken)
@@ -129,8 +129,14 @@ async function runTask({ pool, options, ports }: Threads, arena: Arena, worker: 
     return { isEarly, ...(stalled.signal.aborted ? { kind: 'stalled', text: `no turn for ${options.stallMs} ms` } : deathOf(error)) }
   } finally {
     clearInterval(watch)
+    // Its end is told over a port of the pool's, and may overtake what it said last.
+    for (const last of unheard(port1)) if (last.kind !== 'started') hear(last)
     port1.close()
   }
+}
+
+function* unheard(port: NodePort): Generator<WorkerMessage> {
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) yield next.message as WorkerMessage
 }
 
 const turnsOf = ({ u32 }: Arena): number => u32[atTurns >>> 2]
