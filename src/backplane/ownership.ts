@@ -13,15 +13,10 @@
  */
 import { becomeEdge, beatMs, claim, hearAnswer, hearBeat, hearHanded, hearHeld, hearProposal, hearRecord, hearReleased, hearUnowned, ask, lookSoon, tickEdge, type Of } from './follow.js'
 import { beginHandOver, drain, hearConfirmed, hearHandedOver, hearHandOverFailed, hearRefused, letGo, tickHanding } from './hand-over.js'
-import { continues, isOn, type Position } from './lineage.js'
+import { isOn, type Position } from './lineage.js'
 import { hearFlushed, hearLogFailed, hearLogGap, hearLogged, hearStored, hearStoreFailed, tickLog, unloggedMax } from './op-log.js'
 import type { Effect, Event, Ownership, Settings, Turn } from './protocol.js'
 import { afterFetch, claimAnew, hearAnnounced, hearGranted, hearLoaded, hearLoadFailed, hearOffer, leaseEnd, tickGathering } from './takeover.js'
-
-/** How long a winner listens for somebody who holds something newer. */
-export const gatherMsDefault = 150
-
-export const defaultRules: Pick<Settings, 'continues' | 'gatherMs'> = { continues, gatherMs: gatherMsDefault }
 
 export const createOwnership = <B>(settings: Settings): Ownership<B> => ({
   settings, role: 'idle', isReachable: true, isDraining: false, position: undefined, lineage: [], seen: 0,

@@ -17,9 +17,8 @@ export interface Settings {
   readonly whenDetached: 'continue' | 'freeze'
   /** Uniform in [0, 1). */
   random(): number
-  /** The receiver rule, and how long a winner listens for something newer. Others than the defaults are for planting bugs. */
+  /** The receiver rule; another than lineage.ts has is for planting a bug. */
   readonly continues: typeof continues
-  readonly gatherMs: number
 }
 
 /**

@@ -7,13 +7,16 @@ import { ask, becomeEdge, claim, giveUpBeyond, hear, lookSoon, type Of } from '.
 import { isNewer, isSame, start } from './lineage.js'
 import type { Candidate, Ownership, Turn } from './protocol.js'
 
+/** How long a winner listens for somebody who holds something newer. */
+const gatherMs = 150
+
 /** A lease ends this much early: clocks of two machines do not run at one speed. */
 export const leaseEnd = (sentMs: number, leaseMs: number): number => sentMs + leaseMs - Math.max(50, leaseMs / 10)
 
 /** The claim won. */
 export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored }: Of<B, 'granted'>): void {
   const { room, nowMs, effects } = turn
-  const { settings: { instance, leaseMs, gatherMs }, handed } = room
+  const { settings: { instance, leaseMs }, handed } = room
   if (room.role !== 'following' || room.isDraining || epoch < room.seen) return void effects.push({ kind: 'release', epoch, stored: undefined })
   Object.assign(room, {
     role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false, question: undefined, waiting: [], proposal: undefined, handed: undefined,

@@ -83,13 +83,18 @@ function split(world: World): void {
   })
 }
 
-function stopAndGo(world: World): void { world.servers[0].pausedUntilMs = world.nowMs + between(world, 100, 1500) }
+function stopAndGo(world: World): void {
+  const ms = between(world, 100, 1500)
+  world.servers[0].pausedUntilMs = world.nowMs + ms
+  world.troubleMs = world.nowMs + ms
+}
 
 function slow(world: World): void {
   world.delayMs = between(world, 5, 60)
+  world.troubleMs = Infinity
   after(world, between(world, 200, 2000), () => {
     world.delayMs = 1
-    for (const instance of living(world)) instance.troubleMs = world.nowMs
+    world.troubleMs = world.nowMs
   })
 }
 
@@ -124,12 +129,24 @@ function closeRoom(world: World): void {
   run(owner, () => { handle(owner, { kind: 'close' }); handle(owner, { kind: 'wanted' }) })
 }
 
+/** The worst moment for an owner to die: one edge has just missed something. */
+function dieUnequal(world: World): void {
+  const owner = living(world).find(({ machine }) => machine.role === 'owning')
+  if (owner === undefined || living(world).length < 3) return
+  loseSubscribers(pick(world, living(world).filter((each) => each !== owner)))
+  after(world, between(world, 30, 200), () => {
+    if (!owner.isAlive) return
+    crash(owner)
+    after(world, between(world, 100, 2500), () => restart(world, owner))
+  })
+}
+
 const loseMessages: Fault = (world) => loseSubscribers(anyone(world))
 const failLocally: Fault = (world) => { const one = anyone(world); if (one.machine.role === 'following') run(one, () => { one.at = undefined; handle(one, { kind: 'failed' }) }) }
 
 const faults: readonly Fault[] = [
   crashOne, crashOne, cutOff, cutOff, standStill, standStill, standStillWithin, standStillWithin, loseMessages, loseMessages, stopRedis, failOver, failOver, split, split, stopAndGo, slow,
-  drainOne, drainOne, moveRoom, moveRoom, loseInterest, closeRoom, failLocally,
+  dieUnequal, dieUnequal, drainOne, drainOne, moveRoom, moveRoom, loseInterest, closeRoom, failLocally,
 ]
 
 /** From now on something breaks every so often. */

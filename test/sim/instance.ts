@@ -3,8 +3,8 @@
  * connection that loses answers, keeps state and history, applies inputs, serves its clients. It may stand still between any two effects.
  */
 import { accepts, closeLane, createForwarding, expireHeld, findStalled, forwardHeld, moveLane, openLane, takeInput, wantAgain, type Forwarding, type ForwardedInput } from '../../src/backplane/forwarding.js'
-import { isOn, isSame, isNewer, type Lineage, type Position } from '../../src/backplane/lineage.js'
-import { createOwnership, defaultRules, hasOwner, isAttached, isOvertaken, step } from '../../src/backplane/ownership.js'
+import { continues, isOn, isSame, isNewer, type Lineage, type Position } from '../../src/backplane/lineage.js'
+import { createOwnership, hasOwner, isAttached, isOvertaken, step } from '../../src/backplane/ownership.js'
 import type { Effect, Event, HeardRecord, Ownership } from '../../src/backplane/protocol.js'
 import { nextFloat } from '../../src/base/prng.js'
 import { applied, began, count, make, must, show, wentOver } from './checker.js'
@@ -32,6 +32,8 @@ export interface Instance {
   readonly version: number
   readonly name: string
   readonly clock: { offsetMs: number; readonly rate: number }
+  /** How far its wall clock is off. */
+  wallMs: number
   readonly machine: Ownership<Body>
   isAlive: boolean
   isPaused: boolean
@@ -64,10 +66,9 @@ export interface Instance {
 }
 
 export function createInstance(world: World, id: number, version: number, server: Server): Instance {
-  const rules = { continues: world.plants.continues ?? defaultRules.continues, gatherMs: world.plants.gatherMs ?? defaultRules.gatherMs }
   const instance: Instance = {
-    world, id, version, name: `#${id}v${version}`, clock: { offsetMs: between(world, 0, 1_000_000), rate: between(world, 0.985, 1.015) },
-    machine: createOwnership<Body>({ ...world.settings, ...rules, instance: id, version, random: () => nextFloat(world.random) }),
+    world, id, version, name: `#${id}v${version}`, clock: { offsetMs: between(world, 0, 1_000_000), rate: between(world, 0.985, 1.015) }, wallMs: between(world, -10_000, 10_000),
+    machine: createOwnership<Body>({ ...world.settings, continues: world.plants.continues ?? continues, instance: id, version, random: () => nextFloat(world.random) }),
     isAlive: true, isPaused: false, backlog: [], pauseIn: 0, pauseMs: 0, server, isCut: false, link: undefined, subscribers: [], troubleMs: world.nowMs,
     at: undefined, state: emptyState, history: [], journal: [], accepted: new Map(), attaching: new Map(), isRunning: false, isStill: false, storeAtMs: 0,
     unshown: [], shownSeq: 0, answers: [], forwarding: createForwarding(), clients: new Map(),
@@ -81,12 +82,16 @@ export function createInstance(world: World, id: number, version: number, server
     run(instance, act)
     each(ms, act)
   })
-  each(40, () => passTime(instance))
+  each(40, () => {
+    // Somebody sets the clock.
+    if (world.isFaulty && world.plants.wallClock === true && chance(world, 0.01)) instance.wallMs += between(world, -2000, 2000)
+    passTime(instance)
+  })
   each(50, () => flush(instance))
   return instance
 }
 
-export const nowOf = ({ world, clock }: Instance): number => clock.offsetMs + world.nowMs * clock.rate
+export const nowOf = ({ world, clock, wallMs }: Instance): number => clock.offsetMs + world.nowMs * clock.rate + (world.plants.wallClock === true ? wallMs : 0)
 
 /** Does something in this process, now or when it goes on. */
 export function run(instance: Instance, act: () => void): void {
@@ -258,7 +263,7 @@ function effectOf(instance: Instance, effect: Effect<Body>): void {
       return call(instance, (server) => { releaseScript(world, server, effect.epoch, copy); return undefined }, () => {})
     }
     case 'publish': return publishRecord(instance, effect.epoch, effect.seq)
-    case 'announce': return say(effect.epoch, { kind: 'announced', epoch: effect.epoch, owner: id, position: effect.position })
+    case 'announce': return world.plants.isMute === true ? undefined : say(effect.epoch, { kind: 'announced', epoch: effect.epoch, owner: id, position: effect.position })
     case 'beat': return say(effect.head.epoch, { ...effect, owner: id })
     case 'subscribe': return loseSubscribers(instance)
     case 'ask': return sendEvent(instance, effect.to, { kind: 'asked', from: id, request: effect.request, position: effect.position, seen: effect.seen, isFetch: effect.isFetch })
@@ -430,16 +435,20 @@ function parentOf({ position }: View, { history }: Instance): Position | undefin
 
 // Running the room
 
+/** Nothing has kept it from hearing and answering for longer than a winner waits and fetches. */
+const isSteady = (instance: Instance): boolean => instance.isAlive && !instance.isPaused && canReach(instance) && instance.link !== undefined && instance.subscribers.length > 0
+  && instance.world.nowMs - Math.max(instance.troubleMs, instance.world.troubleMs) > 600
+
 function begin(instance: Instance, isNew: boolean): void {
   const { world, machine } = instance
   if (isNew) { instance.state = emptyState; instance.history = []; instance.unshown = []; instance.at = machine.position }
   const { mayForget } = world
-  if (!mayForget) {
-    const others = world.instances.filter((other) => other !== instance && other.isAlive && !other.isPaused && other.machine.role === 'following' && canReach(other) && world.nowMs - other.troubleMs > 1500)
+  // One that stood still between deciding and running decided rightly, at its time.
+  if (!mayForget && isAttached(machine, nowOf(instance))) {
+    const others = world.instances.filter((other) => other !== instance && other.machine.role === 'following' && isSteady(other) && isSteady(instance))
       .map((other) => ({ name: other.name, position: other.machine.position }))
-    const stored = rebuild(instance.server.data)?.position
-    const isLucky = world.nowMs - instance.troubleMs > 1500 && world.delayMs === 1
-    began(world.checker, instance.name, isNew ? undefined : machine.position, [...isLucky ? others : [], { name: 'the store', position: stored }])
+    if (others.some(({ position }) => !isSame(position, machine.position))) count(world.checker, 'takeovers among unequals')
+    began(world.checker, instance.name, isNew ? undefined : machine.position, [...others, { name: 'the store', position: rebuild(instance.server.data)?.position }])
   } else count(world.checker, 'takeovers')
   instance.journal = []
   instance.accepted.clear()

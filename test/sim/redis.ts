@@ -80,7 +80,13 @@ export function rebuild({ snapshot, log }: Data): RoomCopy | undefined {
 }
 
 export function claimScript(world: World, server: Server, by: { id: number; version: number }, take: Take, seen: number, sentMs: number): Event<Body> {
-  const { data } = server, owner = ownerOf(server, world)
+  const { data } = server, { leaseMs } = world.settings
+  let owner = ownerOf(server, world)
+  // A copy is told expiries as times of day, and its clock may be behind: no lease has more left than a lease.
+  if (owner !== undefined && owner.untilMs - timeOf(server, world) > leaseMs) {
+    owner = { ...owner, untilMs: timeOf(server, world) + leaseMs }
+    write(world, server, { owner })
+  }
   if (owner !== undefined && owner.instance !== by.id) return { kind: 'held', owner: owner.instance, epoch: owner.epoch, leftMs: owner.untilMs - timeOf(server, world) }
   const isFree = data.epoch === 0 || data.isReleased || owner !== undefined
   if (take === 'nothing' || (take === 'free' && !isFree)) return { kind: 'unowned', epoch: data.epoch }

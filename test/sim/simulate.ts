@@ -19,7 +19,7 @@ function createWorld(seed: number, plants: Plants, tell?: (text: string) => void
   const world: World = {
     seed, random, plants, trace: tell === undefined ? undefined : (text) => tell(`${world.nowMs.toFixed(1)} ${text}`), mayForget: chance(of, 0.4), newestVersion: isVersioned ? 2 : 1,
     settings: { durability: pick(of, ['snapshot', 'snapshot', 'ops', 'ops-sync', 'ops-sync', 'none']), whenDetached: chance(of, 0.7) ? 'continue' : 'freeze', leaseMs },
-    nowMs: 0, heap: [], order: 0, servers: [], instances: [], players: [], checker: createChecker(), delayMs: 1, isFaulty: false, isQuiet: false, nextInstance: 1,
+    nowMs: 0, heap: [], order: 0, servers: [], instances: [], players: [], checker: createChecker(), delayMs: 1, troubleMs: 0, isFaulty: false, isQuiet: false, nextInstance: 1,
   }
   world.servers.push(createServer(between(of, -10_000, 10_000), between(of, 0.985, 1.015)))
   for (let count = 3 + nextInt(random, 3); count > 0; count--) {

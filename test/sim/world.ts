@@ -13,7 +13,8 @@ import type { Server } from './redis.js'
 /** What a run may get wrong on purpose, to see it found. */
 export interface Plants {
   readonly continues?: Settings['continues']
-  readonly gatherMs?: number
+  /** A winner asks nobody for something newer. */
+  readonly isMute?: boolean
   readonly accepts?: typeof accepts
   /** The driver says that claims and renewals were sent when their answers came. */
   readonly leaseFromAnswer?: boolean
@@ -40,6 +41,8 @@ export interface World {
   readonly checker: Checker
   /** The network's usual delay; more in slow spells. */
   delayMs: number
+  /** When the network, or Redis as a whole, was last not itself. */
+  troubleMs: number
   isFaulty: boolean
   /** Clients make no new inputs any more. */
   isQuiet: boolean
