@@ -201,3 +201,5 @@ export type Effect<B> =
 
 /** What a function of the machine needs: the state, the time, and where its effects go. */
 export interface Turn<B> { readonly room: Ownership<B>; readonly nowMs: number; readonly effects: Effect<B>[] }
+
+export type Of<B, K extends Event<B>['kind']> = Extract<Event<B>, { kind: K }>

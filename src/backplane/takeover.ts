@@ -3,15 +3,15 @@
  *
  * Invariant: an epoch is run once, from a position that nobody who answered in time, and no stored snapshot or log, was ahead of.
  */
-import { ask, becomeEdge, claim, giveUpBeyond, hear, lookSoon, type Of } from './follow.js'
+import { claim, lookSoon } from './claiming.js'
+import { becomeEdge, hear } from './follow.js'
+import { leaseEnd } from './lease.js'
 import { isNewer, isSame, start } from './lineage.js'
-import type { Candidate, Ownership, Turn } from './protocol.js'
+import type { Candidate, Of, Ownership, Turn } from './protocol.js'
+import { ask, giveUpBeyond } from './replica.js'
 
 /** How long a winner listens for somebody who holds something newer. */
 const gatherMs = 150
-
-/** A lease ends this much early: clocks of two machines do not run at one speed. */
-export const leaseEnd = (sentMs: number, leaseMs: number): number => sentMs + leaseMs - Math.max(50, leaseMs / 10)
 
 /** The claim won. */
 export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored }: Of<B, 'granted'>): void {
@@ -115,4 +115,3 @@ export function claimAnew<B>(turn: Turn<B>, seen: number): void {
   claim(turn)
   if (!room.isClaiming) lookSoon(turn)
 }
-

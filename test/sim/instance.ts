@@ -548,7 +548,7 @@ function attach(instance: Instance, { edge, session, generation, firstHeld }: Ex
 function lose(instance: Instance, session: string, number: number): void {
   const { world } = instance, { checker } = world
   count(checker, 'lost inputs')
-  must(world.settings.durability !== 'ops-sync' || world.mayForget || checker.voided.has(`${session} ${number}`), `input ${number} of ${session} was durable, and is lost`)
+  must(!world.settings.durability.startsWith('ops') || world.mayForget || checker.voided.has(`${session} ${number}`), `input ${number} of ${session} was durable, and is lost`)
   checker.voided.add(`${session} ${number}`)
 }
 
