@@ -4,7 +4,7 @@
  */
 import type { Position } from '../../src/backplane/lineage.js'
 import { count, must, shown } from './checker.js'
-import { enter, exit, hearInput, run, type Instance, type View } from './instance.js'
+import { run, type Instance, type View } from './instance.js'
 import { after, at, between, chance, delay, pick, type World } from './world.js'
 
 export interface Player {
@@ -76,7 +76,7 @@ function comeBack(player: Player): void {
     }
     player.connection = connection
     player.isIn = false
-    toEdge(connection, () => enter(edge, connection))
+    toEdge(connection, () => edge.enter(connection))
     after(world, 1500, () => { if (connection.isOpen && !player.isIn) cut(player) })
   })
 }
@@ -89,7 +89,7 @@ export function cut(player: Player): void {
   player.connection = undefined
   player.isIn = false
   const { edge } = connection
-  run(edge, () => exit(edge, connection))
+  run(edge, () => edge.exit(connection))
   comeBack(player)
 }
 
@@ -113,7 +113,7 @@ function toPlayer(connection: Connection, act: (player: Player) => void): void {
 }
 
 function sendInput({ connection }: Player, from: number, number: number): void {
-  if (connection !== undefined) toEdge(connection, () => hearInput(connection.edge, connection, from, number))
+  if (connection !== undefined) toEdge(connection, () => connection.edge.input(connection, from, number))
 }
 
 /** Everything held from `wanted` on; what is held no longer is named by `from`. */

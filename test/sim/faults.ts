@@ -2,7 +2,9 @@
 import { nextInt } from '../../src/base/prng.js'
 import { count } from './checker.js'
 import { cut } from './client.js'
-import { crash, createInstance, disconnect, handle, loseSubscribers, pause, run, type Instance } from './instance.js'
+import { crash, createInstance, handle } from './driver.js'
+import { pause, run, type Instance } from './instance.js'
+import { disconnect, loseSubscribers } from './links.js'
 import { createServer, emptyData, forgetting } from './redis.js'
 import { after, between, chance, pick, type World } from './world.js'
 
@@ -86,16 +88,14 @@ function split(world: World): void {
 function stopAndGo(world: World): void {
   const ms = between(world, 100, 1500)
   world.servers[0].pausedUntilMs = world.nowMs + ms
-  world.troubleMs = world.nowMs + ms
+  world.troubleMs = Math.max(world.troubleMs, world.nowMs + ms)
 }
 
 function slow(world: World): void {
   world.delayMs = between(world, 5, 60)
-  world.troubleMs = Infinity
-  after(world, between(world, 200, 2000), () => {
-    world.delayMs = 1
-    world.troubleMs = world.nowMs
-  })
+  const ms = between(world, 200, 2000)
+  world.troubleMs = Math.max(world.troubleMs, world.nowMs + ms)
+  after(world, ms, () => { world.delayMs = 1 })
 }
 
 /** A rolling restart's step. */
