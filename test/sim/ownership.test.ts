@@ -1,0 +1,62 @@
+/** The ownership protocol in a simulated world: seeds in which nothing may go wrong, and planted bugs that must be found. `make simulate` runs more. */
+import { describe, expect, it } from 'vitest'
+import { accepts } from '../../src/backplane/forwarding.js'
+import { count, createChecker, Violation } from './checker.js'
+import { simulate } from './simulate.js'
+import type { Plants } from './world.js'
+
+const seeds = Number(process.env.SEEDS ?? 2000), first = Number(process.env.SEED ?? 1)
+
+describe('simulation', () => {
+  it(`simulation: ${seeds} seeds of crashes, pauses, cuts, skewed clocks, and a Redis that goes, forgets or is two: one writer, one line, inputs once, and peace in the end`, () => {
+    const total = createChecker()
+    for (let seed = first; seed < first + seeds; seed++) {
+      for (const [what, by] of Object.entries(simulate(seed).counts)) count(total, what, by)
+    }
+    // That they were put to the test at all.
+    if (seeds >= 1000) {
+      for (const what of ['takeovers', 'takeovers among unequals', 'handed over', 'discards', 'rewound', 'logged', 'stored', 'expired', 'sessions gone', 'lost inputs']) {
+        expect(total.counts[what], what).toBeGreaterThan(seeds / 100)
+      }
+    }
+    if (process.env.SHOW !== undefined) console.log(JSON.stringify(total.counts))
+  }, 600_000)
+
+  /** Runs seeds until one finds the bug; says which, and what it looked like. */
+  const find = (plants: Plants, looksLike: RegExp): void => {
+    for (let seed = 1; seed <= 2000; seed++) {
+      try {
+        simulate(seed, plants)
+      } catch (error) {
+        if (!(error instanceof Violation)) throw error
+        expect(error.message).toMatch(looksLike)
+        console.log(`found within ${seed} seeds: ${error.message}`)
+        return
+      }
+    }
+    throw new Error('not found within 2,000 seeds')
+  }
+
+  it('simulation: finds a receiver that asks only for seq + 1 and a newer epoch', () => {
+    find({ continues: (at, head) => head.seq === at.seq + 1 && head.epoch >= at.epoch }, /whose parent is|differs from/)
+  }, 300_000)
+
+  it('simulation: finds a lease that is checked by the wall clock', () => { find({ wallClock: true }, /counts as attached/) }, 300_000)
+
+  it('simulation: finds a lease that counts from when its renewal was answered', () => { find({ leaseFromAnswer: true }, /counts as attached/) }, 300_000)
+
+  it('simulation: finds a publish and an XADD that do not ask whose the room is', () => { find({ isUnfenced: true }, /Redis took|the log took/) }, 300_000)
+
+  it('simulation: finds a takeover from the winner\'s own replica', () => { find({ isMute: true }, /began at/) }, 300_000)
+
+  it('simulation: finds a high-water mark for inputs', () => {
+    find({ accepts: (accepted, from, number) => (number > accepted ? 'take' : accepts(accepted, from, number)) }, /was passed over/)
+  }, 300_000)
+
+  it('simulation: the same seed is the same run', () => {
+    const run = (): string => { const lines: string[] = []; simulate(7, {}, (line) => lines.push(line)); return lines.join('\n') }
+    const once = run()
+    expect(once.length).toBeGreaterThan(10_000)
+    expect(run() === once).toBe(true)
+  })
+})
