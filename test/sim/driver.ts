@@ -21,7 +21,7 @@ export function createInstance(world: World, id: number, version: number, server
   const instance: Instance = {
     world, id, version, name: `#${id}v${version}`, clock: { offsetMs: between(world, 0, 1_000_000), rate: between(world, 0.985, 1.015) }, wallMs: between(world, -10_000, 10_000),
     machine: createOwnership<Body>({ ...world.settings, continues: world.plants.continues ?? continues, instance: id, version, random: () => nextFloat(world.random) }),
-    isAlive: true, isPaused: false, backlog: [], pauseIn: 0, pauseMs: 0, server, isCut: false, link: undefined, subscribers: [], troubleMs: world.nowMs,
+    isAlive: true, isPaused: false, backlog: [], pauseIn: 0, pauseMs: 0, server, isCut: false, link: undefined, subscribers: [], troubleMs: world.nowMs, ownTroubleMs: world.nowMs,
     at: undefined, state: emptyState, history: [], journal: [], accepted: new Map(), attaching: new Map(), isRunning: false, isStill: false, storeAtMs: 0,
     unshown: [], shownSeq: 0, answers: [], forwarding: createForwarding(), clients: new Map(),
     tell: (event, loaded) => handle(instance, event, loaded), hear: (message) => hear(instance, message),

@@ -34,7 +34,10 @@ function cutOff(world: World): void {
   const victim = anyone(world)
   victim.isCut = true
   disconnect(victim)
-  after(world, between(world, 100, 3500), () => { victim.isCut = false })
+  after(world, between(world, 100, 3500), () => {
+    victim.isCut = false
+    victim.ownTroubleMs = world.nowMs
+  })
 }
 
 function standStill(world: World): void {
@@ -174,6 +177,7 @@ export function mend(world: World): void {
     for (const instance of living(world)) if (instance.server === goes) { instance.server = keeps; disconnect(instance) }
   }
   for (const instance of world.instances) {
+    if (instance.isCut) instance.ownTroubleMs = world.nowMs
     instance.isCut = false
     instance.pauseIn = 0
     if (!instance.isAlive || instance.machine.isDraining) { if (instance.isAlive) crash(instance); restart(world, instance) }

@@ -42,8 +42,9 @@ export interface Instance {
   isCut: boolean
   link: Link | undefined
   subscribers: Subscriber[]
-  /** When something last went wrong with it that may keep it from answering. */
+  /** When something last went wrong that may keep it from hearing and answering; and of that, what went wrong with this instance alone. */
   troubleMs: number
+  ownTroubleMs: number
   /** Where `state` stands. */
   at: Position | undefined
   state: RoomState
@@ -86,7 +87,7 @@ export function pause(instance: Instance, ms: number): void {
   after(world, ms, () => {
     if (!instance.isAlive) return
     instance.isPaused = false
-    instance.troubleMs = world.nowMs
+    instance.troubleMs = instance.ownTroubleMs = world.nowMs
     world.trace?.(`${instance.name} goes on`)
     while (instance.backlog.length > 0 && !instance.isPaused && instance.isAlive) instance.backlog.shift()!()
   })

@@ -91,12 +91,20 @@ export function claimScript(world: World, server: Server, by: { id: number; vers
   const isFree = data.epoch === 0 || data.isReleased || owner !== undefined
   if (take === 'nothing' || (take === 'free' && !isFree)) return { kind: 'unowned', epoch: data.epoch }
   if (by.version < data.version) return { kind: 'versionOlder' }
+  if (!isFree) checkOutage(world, data.epoch)
   const epoch = epochOf(data.epoch, seen, Math.floor(timeOf(server, world)), by.id)
   grant(world.checker, epoch)
   if (!world.mayForget) must(by.version >= world.checker.highestVersion, `version ${by.version} was granted a room of version ${world.checker.highestVersion}`)
   world.checker.highestVersion = Math.max(world.checker.highestVersion, by.version)
   write(world, server, { owner: leased(world, server, by.id, epoch), epoch, version: by.version, isReleased: false })
   return { kind: 'granted', epoch, previous: data.epoch, sentMs, stored: rebuild(data)?.position }
+}
+
+/** A room whose owner has had no other trouble than that Redis was away does not change hands. */
+function checkOutage(world: World, epoch: number): void {
+  const before = world.instances.find(({ isAlive, machine }) => isAlive && machine.epoch === epoch && machine.role === 'owning')
+  if (before === undefined || before.isPaused || before.isCut || world.mayForget || world.nowMs - Math.max(before.ownTroubleMs, world.troubleMs) < 3000) return
+  must(false, `the room was taken from ${before.name}, which had no trouble of its own`)
 }
 
 export function renewScript(world: World, server: Server, by: { id: number; version: number }, epoch: number, sentMs: number): Event<Body> {
