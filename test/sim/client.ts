@@ -57,6 +57,7 @@ function play(player: Player): void {
       sendInput(player, number, number)
     }
     if (world.isFaulty && chance(world, 0.004)) cut(player)
+    if (world.isFaulty && chance(world, 0.002)) quit(player)
     play(player)
   })
 }
@@ -172,13 +173,17 @@ function settle(player: Player, durableSeq: number): void {
   checker.durable.set(session, Math.max(checker.durable.get(session) ?? 0, durable))
 }
 
-/** The room does not know the session any more: a new one, from the start. */
+/** The room does not know the session any more. */
 export const forget = (connection: Connection): void => toPlayer(connection, (player) => {
-  const { world } = player
-  count(world.checker, 'sessions gone')
+  count(player.world.checker, 'sessions gone')
+  quit(player)
+})
+
+/** Leaves without a word, for good; somebody new comes in its place. */
+export function quit(player: Player): void {
   Object.assign(player, { session: `${player.name}.${++player.stays}`, generation: 0, next: 1, held: [], answered: [], position: undefined } satisfies Partial<Player>)
   cut(player)
-})
+}
 
 export const isSettled = ({ isIn, next, held, session }: Player, applied: Readonly<Record<string, number>>): boolean =>
   isIn && held.length === 0 && (applied[session] ?? 0) >= (next - 1)

@@ -15,11 +15,11 @@ import { claimScript, handOverScript, publishScript, releaseScript, renewScript,
 import { adopt, answer, apply, begin, deliver, endRunning, flush, load, publishRecord, store } from './room.js'
 import { emptyState, type Body, type RoomCopy, type RoomRecord, type RoomState } from './room-state.js'
 import { acceptInput, askAttach, attach, enter, exit, forwardInput, hearInput, reconcile, refuse, sessionsHere, sweep } from './sessions.js'
-import { after, between, chance, type World } from './world.js'
+import { after, between, chance, clockRate, type World } from './world.js'
 
 export function createInstance(world: World, id: number, version: number, server: Server): Instance {
   const instance: Instance = {
-    world, id, version, name: `#${id}v${version}`, clock: { offsetMs: between(world, 0, 1_000_000), rate: between(world, 0.985, 1.015) }, wallMs: between(world, -10_000, 10_000),
+    world, id, version, name: `#${id}v${version}`, clock: { offsetMs: between(world, 0, 1_000_000), rate: clockRate(world) }, wallMs: between(world, -10_000, 10_000),
     machine: createOwnership<Body>({ ...world.settings, continues: world.plants.continues ?? continues, instance: id, version, random: () => nextFloat(world.random) }),
     isAlive: true, isPaused: false, backlog: [], pauseIn: 0, pauseMs: 0, server, isCut: false, link: undefined, subscribers: [], troubleMs: world.nowMs, ownTroubleMs: world.nowMs,
     at: undefined, state: emptyState, history: [], journal: [], accepted: new Map(), attaching: new Map(), isRunning: false, isStill: false, storeAtMs: 0,

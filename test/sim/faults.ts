@@ -1,14 +1,14 @@
 /** What breaks, and when: a seeded plan of crashes, pauses, cuts, slow spells, and a Redis that goes, forgets, or is two. */
 import { nextInt } from '../../src/base/prng.js'
 import { count } from './checker.js'
-import { cut } from './client.js'
+import { cut, quit } from './client.js'
 import { crash, createInstance, handle } from './driver.js'
 import { pause, run, type Instance } from './instance.js'
 import { disconnect, loseSubscribers } from './links.js'
 import { createServer, emptyData, forgetting } from './redis.js'
-import { after, between, chance, pick, type World } from './world.js'
+import { after, between, chance, clockRate, pick, type World } from './world.js'
 
-type Fault = (world: World) => void
+type Fault = (world: World, victim?: Instance) => void
 
 const living = (world: World): Instance[] => world.instances.filter(({ isAlive }) => isAlive)
 const anyone = (world: World): Instance => {
@@ -24,14 +24,15 @@ export function restart(world: World, dead: Instance): void {
   world.instances = world.instances.map((each) => (each === dead ? instance : each))
 }
 
-function crashOne(world: World): void {
-  const victim = anyone(world)
+function crashOne(world: World, victim = anyone(world)): void {
+  if (!victim.isAlive) return
+  for (const { player } of [...victim.clients.values()]) if (chance(world, 0.3)) quit(player)
   crash(victim)
   after(world, between(world, 100, 2500), () => restart(world, victim))
 }
 
-function cutOff(world: World): void {
-  const victim = anyone(world)
+function cutOff(world: World, victim = anyone(world)): void {
+  if (!victim.isAlive) return
   victim.isCut = true
   disconnect(victim)
   after(world, between(world, 100, 3500), () => {
@@ -40,8 +41,9 @@ function cutOff(world: World): void {
   })
 }
 
-function standStill(world: World): void {
-  const victim = anyone(world), ms = between(world, 50, 3200)
+function standStill(world: World, victim = anyone(world)): void {
+  if (!victim.isAlive) return
+  const ms = between(world, 50, 3200)
   if (chance(world, 0.3)) loseSubscribers(victim)
   pause(victim, ms)
 }
@@ -75,7 +77,7 @@ function failOver(world: World): void {
 function split(world: World): void {
   if (!world.mayForget || world.servers.length > 1) return
   const [old] = world.servers
-  const other = createServer(between(world, -10_000, 10_000), between(world, 0.985, 1.015))
+  const other = createServer(between(world, -10_000, 10_000), clockRate(world))
   other.data = forgetting(old, world.nowMs - between(world, 0, 800))
   world.servers.push(other)
   for (const instance of living(world)) if (chance(world, 0.5)) { instance.server = other; disconnect(instance) }
@@ -115,7 +117,11 @@ function drainOne(world: World): void {
 
 function moveRoom(world: World): void {
   const owner = living(world).find(({ machine }) => machine.role === 'owning')
-  if (owner !== undefined) run(owner, () => handle(owner, { kind: 'move', to: pick(world, world.instances).id }))
+  if (owner === undefined) return
+  const to = pick(world, world.instances)
+  run(owner, () => handle(owner, { kind: 'move', to: to.id }))
+  // And in the midst of it, something else.
+  if (chance(world, 0.5)) after(world, between(world, 0, 60), () => pick(world, [standStill, cutOff, crashOne, loseMessages, stopRedis, stopAndGo])(world, chance(world, 0.5) ? owner : to))
 }
 
 function loseInterest(world: World): void {
@@ -144,7 +150,7 @@ function dieUnequal(world: World): void {
   })
 }
 
-const loseMessages: Fault = (world) => loseSubscribers(anyone(world))
+const loseMessages: Fault = (world, victim = anyone(world)) => loseSubscribers(victim)
 const failLocally: Fault = (world) => { const one = anyone(world); if (one.machine.role === 'following') run(one, () => { one.at = undefined; handle(one, { kind: 'failed' }) }) }
 
 const faults: readonly Fault[] = [

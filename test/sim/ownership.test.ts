@@ -45,7 +45,7 @@ describe('simulation', () => {
 
   it('simulation: finds a lease that counts from when its renewal was answered', () => { find({ leaseFromAnswer: true }, /counts as attached/) }, 300_000)
 
-  it('simulation: finds a publish and an XADD that do not ask whose the room is', () => { find({ isUnfenced: true }, /Redis took|the log took/) }, 300_000)
+  it('simulation: finds writes (publish, XADD, snapshot) that do not ask whose the room is', () => { find({ isUnfenced: true }, /Redis took|the log took/) }, 300_000)
 
   it('simulation: finds a takeover from the winner\'s own replica', () => { find({ isMute: true }, /began at/) }, 300_000)
 

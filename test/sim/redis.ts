@@ -68,6 +68,13 @@ const leased = (world: World, server: Server, instance: number, epoch: number): 
 const stale = (server: Server, world: World, epoch: number): Event<Body> =>
   ({ kind: 'stale', epoch, by: server.data.epoch, owner: ownerOf(server, world)?.instance ?? 0 })
 
+/** Where snapshot and log lead to. */
+function reach({ snapshot, log }: Data): Position {
+  let position = snapshot?.position ?? start
+  for (const { head } of log) if (continues(position, head)) position = { epoch: head.epoch, seq: head.seq }
+  return position
+}
+
 /** The room as snapshot and log have it. */
 export function rebuild({ snapshot, log }: Data): RoomCopy | undefined {
   let copy = snapshot ?? (log[0]?.head.parentEpoch === 0 && log[0].head.seq === 1 ? { position: start, lineage: [], state: emptyState } : undefined)
@@ -135,6 +142,7 @@ export function logScript(world: World, server: Server, record: RoomRecord, mess
     if (!isNext) return { kind: 'logGap', epoch }
     must(epoch >= server.data.epoch || world.mayForget, `the log took ${show(record.head)} after epoch ${server.data.epoch} had been granted`)
     write(world, server, { log: [...log, record] })
+    must(isSame(reach(server.data), { epoch, seq }), `the log has ${show(record.head)}, but snapshot and log lead to ${show(reach(server.data))} only`)
     count(world.checker, 'logged')
   }
   publish(world, server, 'channel', message)
@@ -142,7 +150,8 @@ export function logScript(world: World, server: Server, record: RoomRecord, mess
 }
 
 export function storeScript(world: World, server: Server, epoch: number, copy: RoomCopy): Event<Body> {
-  if (!isFenced(server, epoch)) return stale(server, world, epoch)
+  if (!isFenced(server, epoch) && world.plants.isUnfenced !== true) return stale(server, world, epoch)
+  must(epoch >= server.data.epoch || world.mayForget, `Redis took a snapshot of epoch ${epoch} after it had granted ${server.data.epoch}`)
   write(world, server, { snapshot: copy, log: server.data.log.filter(({ head }) => isNewer(head, copy.position)) })
   count(world.checker, 'stored')
   return { kind: 'stored', epoch, seq: copy.position.seq }

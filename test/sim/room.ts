@@ -1,6 +1,7 @@
 /** The room on an instance, as its worker will have it: runs or follows, keeps state and history, shows clients what they may see. */
 import { moveLane, openLane } from '../../src/backplane/forwarding.js'
 import { isOn, isSame, type Lineage, type Position } from '../../src/backplane/lineage.js'
+import { unloggedMax } from '../../src/backplane/op-log.js'
 import { isAttached } from '../../src/backplane/ownership.js'
 import type { Effect, Event } from '../../src/backplane/protocol.js'
 import { applied, began, count, make, must } from './checker.js'
@@ -157,6 +158,8 @@ export function flush(instance: Instance): void {
   if (isAttached(machine, nowOf(instance)) && !world.mayForget) {
     must(instance.server.data.epoch === machine.epoch, `${instance.name} counts as attached with epoch ${machine.epoch}, while ${instance.server.data.epoch} is granted`)
   }
+  must(world.settings.whenDetached === 'continue' || !machine.isDetached, `${instance.name} plays on, although it is detached and should freeze`)
+  must(world.settings.durability !== 'ops-sync' || machine.position!.seq - machine.loggedSeq < unloggedMax, `${instance.name} has ${unloggedMax} records that are not logged, and makes another`)
   const isWaning = Object.values(state.sessions).some(({ grace }) => grace >= 0)
   if (instance.journal.length === 0 && !isWaning) return
   const entries: Entry[] = isWaning ? [...instance.journal, { kind: 'grace' }] : instance.journal

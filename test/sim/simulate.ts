@@ -8,7 +8,7 @@ import { breakThings, mend } from './faults.js'
 import { createInstance } from './driver.js'
 import { isEqual } from './instance.js'
 import { createServer } from './redis.js'
-import { between, chance, createRandom, leaseMs, pick, runUntil, type Plants, type World } from './world.js'
+import { between, chance, clockRate, createRandom, leaseMs, pick, runUntil, type Plants, type World } from './world.js'
 
 const faultyUntilMs = 12_000
 /** Within this time of the last fault one instance owns the room, all copies are equal, and the inputs of all players are applied: seven leases. */
@@ -22,7 +22,7 @@ function createWorld(seed: number, plants: Plants, tell?: (text: string) => void
     settings: { durability: pick(of, ['snapshot', 'snapshot', 'ops', 'ops-sync', 'ops-sync', 'none']), whenDetached: chance(of, 0.7) ? 'continue' : 'freeze', leaseMs },
     nowMs: 0, heap: [], order: 0, servers: [], instances: [], players: [], checker: createChecker(), delayMs: 1, troubleMs: 0, isFaulty: false, isQuiet: false, nextInstance: 1,
   }
-  world.servers.push(createServer(between(of, -10_000, 10_000), between(of, 0.985, 1.015)))
+  world.servers.push(createServer(between(of, -10_000, 10_000), clockRate(of)))
   for (let count = 3 + nextInt(random, 3); count > 0; count--) {
     world.instances.push(createInstance(world, world.nextInstance++, isVersioned && chance(of, 0.3) ? 2 : 1, world.servers[0]))
   }

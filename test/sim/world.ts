@@ -62,6 +62,9 @@ export const chance = ({ random }: { random: PrngState }, of: number): boolean =
 export const between = ({ random }: { random: PrngState }, from: number, to: number): number => from + nextFloat(random) * (to - from)
 export const pick = <T>({ random }: { random: PrngState }, list: readonly T[]): T => list[Math.floor(nextFloat(random) * list.length)]
 
+/** No two clocks run at one speed; a lease's margin is a tenth, so this is less than what it forgives. */
+export const clockRate = (of: { random: PrngState }): number => between(of, 0.96, 1.04)
+
 /** A message's time on its way. */
 export const delay = (world: World): number => between(world, 0.5, 3) * (chance(world, 0.02) ? 5 : 1) * world.delayMs
 
