@@ -37,7 +37,9 @@ export function hear<B>(turn: Turn<B>, epoch: number, owner: number): boolean {
   }
   if (room.epoch !== 0 && epoch > room.epoch) becomeEdge(turn, owner)
   if (room.role !== 'following') return room.role === 'gathering' && epoch === room.epoch
-  if (epoch > room.seen || owner !== room.owner) Object.assign(room, { owner, isOwnerRunning: false, question: undefined, handed: undefined, presentAtMs: nowMs })
+  if (epoch > room.seen || owner !== room.owner) {
+    Object.assign(room, { owner, isOwnerRunning: false, question: undefined, handed: undefined, presentAtMs: nowMs } satisfies Partial<Ownership<B>>)
+  }
   room.seen = epoch
   room.heardMs = nowMs
   if (room.isSilent) effects.push({ kind: 'attached' })

@@ -28,7 +28,8 @@ export const createOwnership = <B>(settings: Settings): Ownership<B> => ({
   requests: Math.floor(settings.random() * 2 ** 31),
   owner: 0, isOwnerRunning: false, heardMs: 0, isSilent: false, question: undefined, waiting: [], presentAtMs: 0, proposal: undefined, handed: undefined,
   isClaiming: false, claimAtMs: 0, claimNotBeforeMs: 0, isOlder: false, orphanedAtMs: Infinity,
-  epoch: 0, leaseEndMs: 0, isRenewing: false, renewAtMs: 0, isDetached: false, isPaused: false, peers: new Map(), sweepFromMs: 0, gather: undefined, handing: undefined,
+  epoch: 0, leaseEndMs: 0, isRenewing: false, renewAtMs: 0, isDetached: false, isPaused: false, peers: new Map(), sweepFromMs: 0,
+  gather: undefined, handing: undefined,
   loggedSeq: 0, sentSeq: 0, isStoring: false, retryLogAtMs: Infinity, stored: undefined,
 })
 
@@ -43,16 +44,17 @@ export const isOvertaken = <B>(room: Ownership<B>, client: Position | undefined,
   room.role === 'owning' && client !== undefined && client.epoch > room.epoch && !isAttached(room, nowMs)
 
 /** Whether inputs have somewhere to go: here, or to `owner`'s inbox. */
-export const hasOwner = <B>({ role, isOwnerRunning, isReachable }: Ownership<B>): boolean => role === 'owning' || (role === 'following' && isOwnerRunning && isReachable)
+export const hasOwner = <B>({ role, isOwnerRunning, isReachable }: Ownership<B>): boolean =>
+  role === 'owning' || (role === 'following' && isOwnerRunning && isReachable)
 
 export function step<B>(room: Ownership<B>, event: Event<B>, nowMs: number): Effect<B>[] {
   const turn: Turn<B> = { room, nowMs, effects: [] }
-  take(turn, event)
+  dispatch(turn, event)
   pauseOrGoOn(turn)
   return turn.effects
 }
 
-function take<B>(turn: Turn<B>, event: Event<B>): void {
+function dispatch<B>(turn: Turn<B>, event: Event<B>): void {
   const { room, nowMs } = turn
   switch (event.kind) {
     case 'time': return tick(turn)

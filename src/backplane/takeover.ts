@@ -19,7 +19,8 @@ export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored 
   const { settings: { instance, leaseMs }, handed } = room
   if (room.role !== 'following' || room.isDraining || epoch < room.seen) return void effects.push({ kind: 'release', epoch, stored: undefined })
   Object.assign(room, {
-    role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false, question: undefined, waiting: [], proposal: undefined, handed: undefined,
+    role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false,
+    question: undefined, waiting: [], proposal: undefined, handed: undefined,
     leaseEndMs: leaseEnd(sentMs, leaseMs), renewAtMs: sentMs + leaseMs / 3, isRenewing: false, orphanedAtMs: Infinity, claimAtMs: Infinity, stored,
     gather: { untilMs: nowMs + gatherMs, candidates: stored === undefined ? [] : [{ who: 'store', position: stored }], isLoading: false },
   } satisfies Partial<Ownership<B>>)
@@ -60,7 +61,8 @@ function forget<B>({ room }: Turn<B>, who: Candidate['who']): void {
 function fetchNewest<B>(turn: Turn<B>): void {
   const { room, effects } = turn
   const gather = room.gather!
-  const best = gather.candidates.reduce<Candidate | undefined>((newest, each) => (isNewer(each.position, newest?.position ?? room.position) ? each : newest), undefined)
+  let best: Candidate | undefined
+  for (const each of gather.candidates) if (isNewer(each.position, best?.position ?? room.position)) best = each
   if (best === undefined) return run(turn)
   if (typeof best.who === 'number') return ask(turn, best.who, true)
   gather.isLoading = true
@@ -101,7 +103,10 @@ function run<B>(turn: Turn<B>): void {
     loggedSeq: isLogged ? forkSeq : Math.max(0, forkSeq - 1), sentSeq: forkSeq, isStoring: !isLogged, retryLogAtMs: Infinity,
   } satisfies Partial<Ownership<B>>)
   room.peers.clear()
-  effects.push({ kind: 'run', epoch, parentEpoch, forkSeq, isNew: position === undefined }, { kind: 'beat', head: { epoch, seq: forkSeq, parentEpoch, forkSeq }, durableSeq: room.loggedSeq }, { kind: 'attached' })
+  effects.push(
+    { kind: 'run', epoch, parentEpoch, forkSeq, isNew: position === undefined },
+    { kind: 'beat', head: { epoch, seq: forkSeq, parentEpoch, forkSeq }, durableSeq: room.loggedSeq }, { kind: 'attached' },
+  )
   if (!isLogged) effects.push({ kind: 'store', epoch })
   if (isLogged || durability === 'ops') effects.push({ kind: 'deliver', seq: forkSeq })
 }

@@ -21,7 +21,7 @@ export function createInstance(world: World, id: number, version: number, server
   const instance: Instance = {
     world, id, version, name: `#${id}v${version}`, clock: { offsetMs: between(world, 0, 1_000_000), rate: clockRate(world) }, wallMs: between(world, -10_000, 10_000),
     machine: createOwnership<Body>({ ...world.settings, continues: world.plants.continues ?? continues, instance: id, version, random: () => nextFloat(world.random) }),
-    isAlive: true, isPaused: false, backlog: [], pauseIn: 0, pauseMs: 0, server, isCut: false, link: undefined, subscribers: [], troubleMs: world.nowMs, ownTroubleMs: world.nowMs,
+    isAlive: true, isPaused: false, backlog: [], rest: [], pauseIn: 0, pauseMs: 0, server, isCut: false, link: undefined, subscribers: [], troubleMs: world.nowMs, ownTroubleMs: world.nowMs,
     at: undefined, state: emptyState, history: [], journal: [], accepted: new Map(), attaching: new Map(), isRunning: false, isStill: false, storeAtMs: 0,
     unshown: [], shownSeq: 0, answers: [], forwarding: createForwarding(), clients: new Map(),
     tell: (event, loaded) => handle(instance, event, loaded), hear: (message) => hear(instance, message),
@@ -76,16 +76,21 @@ export function handle(instance: Instance, event: Event<Body>, loaded?: RoomCopy
   carryOut(instance, effects)
 }
 
-export const brief = (of: Event<Body> | Effect<Body>): string => JSON.stringify(of, (key, value: unknown) => (key === 'body' || key === 'lineage' ? undefined : key === 'records' ? (value as HeardRecord<Body>[]).length : typeof value === 'number' && value > 1e12 ? `…${value % 10_000_000}` : typeof value === 'number' ? Math.round(value) : value))
+/** For the trace: without bytes, and only the low digits of epochs. */
+const brief = (of: Event<Body> | Effect<Body>): string => JSON.stringify(of, (key, value: unknown) => {
+  if (key === 'body' || key === 'lineage') return undefined
+  if (key === 'records') return (value as HeardRecord<Body>[]).length
+  if (typeof value === 'number') return value > 1e12 ? `…${value % 10_000_000}` : Math.round(value)
+  return value
+})
 
-export function carryOut(instance: Instance, effects: readonly Effect<Body>[]): void {
-  effects.forEach((effect, index) => {
-    if (instance.pauseIn > 0 && --instance.pauseIn === 0) {
-      pause(instance, instance.pauseMs)
-      instance.backlog.unshift(() => carryOut(instance, effects.slice(index)))
-    }
-    if (!instance.isPaused) effectOf(instance, effect)
-  })
+/** In order; what is left when the process stands still in the midst of it comes first when it goes on. */
+function carryOut(instance: Instance, effects: readonly Effect<Body>[]): void {
+  for (const [index, effect] of effects.entries()) {
+    if (instance.pauseIn > 0 && --instance.pauseIn === 0) pause(instance, instance.pauseMs)
+    if (instance.isPaused) return void instance.rest.push(() => carryOut(instance, effects.slice(index)))
+    effectOf(instance, effect)
+  }
 }
 
 export function effectOf(instance: Instance, effect: Effect<Body>): void {

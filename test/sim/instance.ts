@@ -35,6 +35,8 @@ export interface Instance {
   isAlive: boolean
   isPaused: boolean
   backlog: (() => void)[]
+  /** What it had begun when it stood still: comes before everything else. */
+  rest: (() => void)[]
   /** Effects until it stands still, in the midst of carrying them out. */
   pauseIn: number
   pauseMs: number
@@ -89,6 +91,9 @@ export function pause(instance: Instance, ms: number): void {
     instance.isPaused = false
     instance.troubleMs = instance.ownTroubleMs = world.nowMs
     world.trace?.(`${instance.name} goes on`)
+    const { rest } = instance
+    instance.rest = []
+    for (const act of rest) if (instance.isPaused) instance.rest.push(act); else act()
     while (instance.backlog.length > 0 && !instance.isPaused && instance.isAlive) instance.backlog.shift()!()
   })
 }

@@ -6,7 +6,7 @@ import { epochOf } from '../../src/backplane/backplane.js'
 import { continues, extend, isNewer, isSame, start, type Position } from '../../src/backplane/lineage.js'
 import type { Event, Take } from '../../src/backplane/protocol.js'
 import { count, grant, must, show } from './checker.js'
-import { applyEntries, emptyState, type Body, type RoomCopy, type RoomRecord } from './room-state.js'
+import { applyEntries, emptyState, parentOf, type Body, type RoomCopy, type RoomRecord } from './room-state.js'
 import { at, chance, delay, type World } from './world.js'
 
 export interface Data {
@@ -132,9 +132,9 @@ export function publishScript(world: World, server: Server, epoch: number, messa
 
 /** A record goes to log and channel in one. */
 export function logScript(world: World, server: Server, record: RoomRecord, message: unknown): Event<Body> {
-  const { epoch, seq, parentEpoch, forkSeq } = record.head, { log, snapshot } = server.data
+  const { epoch, seq } = record.head, { log, snapshot } = server.data
   if (!isFenced(server, epoch) && world.plants.isUnfenced !== true) return stale(server, world, epoch)
-  const before: Position = seq === forkSeq + 1 ? { epoch: parentEpoch, seq: forkSeq } : { epoch, seq: seq - 1 }
+  const before = parentOf(record.head)
   const top = log.at(-1)?.head
   const isThere = (top !== undefined && !isNewer(record.head, top)) || (snapshot?.position.epoch === epoch && snapshot.position.seq >= seq)
   if (!isThere) {

@@ -1,6 +1,6 @@
 /** The room on an instance, as its worker will have it: runs or follows, keeps state and history, shows clients what they may see. */
 import { moveLane, openLane } from '../../src/backplane/forwarding.js'
-import { isOn, isSame, type Lineage, type Position } from '../../src/backplane/lineage.js'
+import { isOn, isSame, upTo, type Position } from '../../src/backplane/lineage.js'
 import { unloggedMax } from '../../src/backplane/op-log.js'
 import { isAttached } from '../../src/backplane/ownership.js'
 import type { Effect, Event } from '../../src/backplane/protocol.js'
@@ -9,10 +9,9 @@ import { hearView, hearWelcome, type Connection } from './client.js'
 import { nowOf, type Instance, type View } from './instance.js'
 import { call, isSteady, sendEvent } from './links.js'
 import { logScript, publishScript, rebuild, storeScript } from './redis.js'
-import { applyEntries, emptyState, type Body, type Entry, type RoomCopy, type RoomRecord, type RoomState } from './room-state.js'
+import { applyEntries, emptyState, parentOf, type Body, type Entry, type RoomCopy, type RoomRecord, type RoomState } from './room-state.js'
 
-export const copyOf = ({ machine, state }: Instance): RoomCopy => ({ position: machine.position!, lineage: upToPosition(machine.lineage, machine.position!), state })
-const upToPosition = (lineage: Lineage, { epoch }: Position): Lineage => lineage.slice(0, lineage.findLastIndex((fork) => fork.epoch === epoch) + 1)
+const copyOf = ({ machine, state }: Instance): RoomCopy => ({ position: machine.position!, lineage: upTo(machine.lineage, machine.position!), state })
 
 export function load(instance: Instance, from: Position | undefined): void {
   let copy: RoomCopy | undefined
@@ -53,7 +52,7 @@ export function answer(instance: Instance, { to, request, from }: Extract<Effect
   instance.answers.push({ seq, send: () => sendEvent(instance, to, event) })
 }
 
-export const historyMax = 48
+const historyMax = 48
 function keep(instance: Instance, record: RoomRecord): void {
   instance.history.push(record)
   if (instance.history.length > historyMax) instance.history.shift()
@@ -78,7 +77,7 @@ export function adopt(instance: Instance, position: Position, state: RoomState):
   afterChange(instance)
 }
 
-export function afterChange(instance: Instance): void {
+function afterChange(instance: Instance): void {
   for (const [session] of instance.clients) moveLane(instance.forwarding, session, instance.state.applied[session] ?? 0, nowOf(instance))
   if (instance.machine.role === 'following') showAll(instance, Infinity)
 }
@@ -92,7 +91,7 @@ export function deliver(instance: Instance, seq: number): void {
   instance.answers = instance.answers.filter((waiting) => waiting.seq > seq || (waiting.send(), false))
 }
 
-export function showAll(instance: Instance, seq: number): void {
+function showAll(instance: Instance, seq: number): void {
   while (instance.unshown.length > 0 && instance.unshown[0].position.seq <= seq) {
     const view = instance.unshown.shift()!
     for (const client of instance.clients.values()) showTo(instance, client, view)
@@ -104,9 +103,9 @@ export function showTo(instance: Instance, client: Connection, view: View): void
   const { machine, forwarding } = instance
   const stay = view.state.sessions[client.session]
   // What clients saw and the room has given up, they are told.
-  const isRewound = client.sentPosition !== undefined && (client.sentPosition.seq > view.position.seq || !isOn([...machine.lineage], client.sentPosition))
+  const isRewound = client.sentPosition !== undefined && (client.sentPosition.seq > view.position.seq || !isOn(machine.lineage, client.sentPosition))
   if (client.isLive) {
-    if (view.kind === 'state' || isSame(parentOf(view, instance), client.sentPosition)) hearView(client, { ...view, isRewound })
+    if (view.kind === 'state' || isSame(parentOfView(view, instance), client.sentPosition)) hearView(client, { ...view, isRewound })
     else hearView(client, { ...view, kind: 'state', isRewound })
     client.sentPosition = view.position
     return
@@ -115,12 +114,12 @@ export function showTo(instance: Instance, client: Connection, view: View): void
   client.isLive = true
   client.sentPosition = view.position
   openLane(forwarding, client.session, view.state.applied[client.session] ?? 0, client.sent, nowOf(instance))
-  hearWelcome(client, { ...view, kind: 'state', isRewound: isRewound })
+  hearWelcome(client, { ...view, kind: 'state', isRewound })
 }
 
-export function parentOf({ position }: View, { history }: Instance): Position | undefined {
+function parentOfView({ position }: View, { history }: Instance): Position | undefined {
   const head = history.find((record) => isSame(record.head, position))?.head
-  return head === undefined ? undefined : head.seq === head.forkSeq + 1 ? { epoch: head.parentEpoch, seq: head.forkSeq } : { epoch: head.epoch, seq: head.seq - 1 }
+  return head === undefined ? undefined : parentOf(head)
 }
 
 export function begin(instance: Instance, isNew: boolean): void {
