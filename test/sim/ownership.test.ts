@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest'
 import { accepts } from '../../src/backplane/forwarding.js'
 import { count, createChecker, Violation } from './checker.js'
-import { simulate } from './simulate.js'
-import type { Plants } from './world.js'
+import { crash } from './driver.js'
+import { simulate, createWorld } from './simulate.js'
+import { between, runUntil, type Plants, type World } from './world.js'
 
 const seeds = Number(process.env.SEEDS ?? 2000), first = Number(process.env.SEED ?? 1)
 
@@ -52,6 +53,34 @@ describe('simulation', () => {
   it('simulation: finds a high-water mark for inputs', () => {
     find({ accepts: (accepted, from, number) => (number > accepted ? 'take' : accepts(accepted, from, number)) }, /was passed over/)
   }, 300_000)
+
+  /** How long a room is without an owner when its owner dies and nothing else goes wrong, in ms, shortest first. */
+  function orphanTimes(before: (world: World) => void): number[] {
+    // Where code is of one version: who has older code takes nothing.
+    const worlds = Array.from({ length: 120 }, (_, seed) => createWorld(1000 + seed, {})).filter(({ newestVersion }) => newestVersion === 1)
+    return worlds.slice(0, 60).map((world) => {
+      runUntil(world, between(world, 2000, 3000))
+      const owner = world.instances.find(({ machine }) => machine.role === 'owning')!
+      before(world)
+      crash(owner)
+      const diedMs = world.nowMs
+      while (!world.instances.some(({ isAlive, machine }) => isAlive && machine.role === 'owning')) {
+        if (world.nowMs - diedMs > 10_000) throw new Error(`SEED=${world.seed}: nobody takes the room`)
+        runUntil(world, world.nowMs + 5)
+      }
+      return world.nowMs - diedMs
+    }).sort((a, b) => a - b)
+  }
+
+  it('simulation: a room whose owner dies runs again within a lease and half a second where a replica lives, and half a lease later where none does', () => {
+    const withReplica = orphanTimes(() => {})
+    const without = orphanTimes(({ instances }) => {
+      for (const { machine, tell } of instances) if (machine.role === 'following') { tell({ kind: 'unwanted' }); tell({ kind: 'wanted' }) }
+    })
+    console.log(`a replica lives: ${withReplica[56].toFixed(0)} ms at the 95th percentile; none does: ${without[56].toFixed(0)} ms; a lease is 1000 ms`)
+    expect(withReplica[56]).toBeLessThan(1500)
+    expect(without[56]).toBeLessThan(2000)
+  })
 
   it('simulation: the same seed is the same run', () => {
     const run = (): string => { const lines: string[] = []; simulate(7, {}, (line) => lines.push(line)); return lines.join('\n') }

@@ -2,6 +2,7 @@
  * Redis as one room sees it: the scripts, each atomic; keys with a TTL; Pub/Sub at most once; a copy that may be promoted and has forgotten the last
  * moments. The data are replaced, never changed, so that an older state is a reference.
  */
+import { nextInt } from '../../src/base/prng.js'
 import { epochOf } from '../../src/backplane/backplane.js'
 import { continues, extend, isNewer, isSame, start, type Position } from '../../src/backplane/lineage.js'
 import type { Event, Take } from '../../src/backplane/protocol.js'
@@ -99,7 +100,7 @@ export function claimScript(world: World, server: Server, by: { id: number; vers
   if (take === 'nothing' || (take === 'free' && !isFree)) return { kind: 'unowned', epoch: data.epoch }
   if (by.version < data.version) return { kind: 'versionOlder' }
   if (!isFree) checkOutage(world, data.epoch)
-  const epoch = epochOf(data.epoch, seen, Math.floor(timeOf(server, world)), by.id)
+  const epoch = epochOf(data.epoch, seen, Math.floor(timeOf(server, world)), by.id, nextInt(world.random, 1024))
   grant(world.checker, epoch)
   if (!world.mayForget) must(by.version >= world.checker.highestVersion, `version ${by.version} was granted a room of version ${world.checker.highestVersion}`)
   world.checker.highestVersion = Math.max(world.checker.highestVersion, by.version)
@@ -138,7 +139,9 @@ export function logScript(world: World, server: Server, record: RoomRecord, mess
   const top = log.at(-1)?.head
   const isThere = (top !== undefined && !isNewer(record.head, top)) || (snapshot?.position.epoch === epoch && snapshot.position.seq >= seq)
   if (!isThere) {
-    const isNext = isSame(top, before) || isSame(snapshot?.position, before) || (isSame(before, start) && top === undefined && snapshot === undefined)
+    // Behind a snapshot, if nothing of another line stands there already.
+    const isFirst = top === undefined || (snapshot !== undefined && !isNewer(top, snapshot.position))
+    const isNext = isSame(top, before) || (isFirst && isSame(snapshot?.position ?? start, before))
     if (!isNext) return { kind: 'logGap', epoch }
     must(epoch >= server.data.epoch || world.mayForget, `the log took ${show(record.head)} after epoch ${server.data.epoch} had been granted`)
     write(world, server, { log: [...log, record] })
@@ -152,7 +155,8 @@ export function logScript(world: World, server: Server, record: RoomRecord, mess
 export function storeScript(world: World, server: Server, epoch: number, copy: RoomCopy): Event<Body> {
   if (!isFenced(server, epoch) && world.plants.isUnfenced !== true) return stale(server, world, epoch)
   must(epoch >= server.data.epoch || world.mayForget, `Redis took a snapshot of epoch ${epoch} after it had granted ${server.data.epoch}`)
-  write(world, server, { snapshot: copy, log: server.data.log.filter(({ head }) => isNewer(head, copy.position)) })
+  // XTRIM MINID <epoch>-<seq + 1>: what earlier owners logged beyond the snapshot is on no line any more.
+  write(world, server, { snapshot: copy, log: server.data.log.filter(({ head }) => !isNewer({ epoch, seq: copy.position.seq + 1 }, head)) })
   count(world.checker, 'stored')
   return { kind: 'stored', epoch, seq: copy.position.seq }
 }
@@ -166,7 +170,7 @@ export function releaseScript(world: World, server: Server, epoch: number, copy:
 
 export function handOverScript(world: World, server: Server, to: number, epoch: number, position: Position): Event<Body> {
   if (!isFenced(server, epoch)) return stale(server, world, epoch)
-  const next = epochOf(epoch, 0, Math.floor(timeOf(server, world)), to)
+  const next = epochOf(epoch, 0, Math.floor(timeOf(server, world)), to, nextInt(world.random, 1024))
   grant(world.checker, next)
   write(world, server, { owner: leased(world, server, to, next), epoch: next })
   publish(world, server, 'channel', { kind: 'handed', epoch: next, owner: to, position } satisfies Event<Body>)

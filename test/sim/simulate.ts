@@ -14,7 +14,7 @@ const faultyUntilMs = 12_000
 /** Within this time of the last fault one instance owns the room, all copies are equal, and the inputs of all players are applied: seven leases. */
 export const calmMs = 5 * leaseMs
 
-function createWorld(seed: number, plants: Plants, tell?: (text: string) => void): World {
+export function createWorld(seed: number, plants: Plants, tell?: (text: string) => void): World {
   const random = createRandom(seed), of = { random }
   const isVersioned = chance(of, 0.25)
   const world: World = {
