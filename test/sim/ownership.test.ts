@@ -8,10 +8,14 @@ import { between, runUntil, type Plants, type World } from './world.js'
 
 const seeds = Number(process.env.SEEDS ?? 2000), first = Number(process.env.SEED ?? 1)
 
+/** The test runner wants to hear from its worker now and then. */
+const breathe = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+
 describe('simulation', () => {
-  it(`simulation: ${seeds} seeds of crashes, pauses, cuts, skewed clocks, and a Redis that goes, forgets or is two: one writer, one line, inputs once, and peace in the end`, () => {
+  it(`simulation: ${seeds} seeds of crashes, pauses, cuts, skewed clocks, and a Redis that goes, forgets or is two: one writer, one line, inputs once, and peace in the end`, async () => {
     const total = createChecker()
     for (let seed = first; seed < first + seeds; seed++) {
+      if (seed % 50 === 0) await breathe()
       for (const [what, by] of Object.entries(simulate(seed).counts)) count(total, what, by)
     }
     // That they were put to the test at all.
@@ -23,14 +27,15 @@ describe('simulation', () => {
     if (process.env.SHOW !== undefined) console.log(JSON.stringify(total.counts))
   }, 600_000)
 
-  /** Runs seeds until one finds the bug; says which, and what it looked like. */
-  const find = (plants: Plants, looksLike: RegExp): void => {
+  /** Runs seeds until one finds the bug by what it must not lead to; on the way it may lead to other things. */
+  const find = async (plants: Plants, looksLike: RegExp): Promise<void> => {
     for (let seed = 1; seed <= 2000; seed++) {
+      if (seed % 50 === 0) await breathe()
       try {
         simulate(seed, plants)
       } catch (error) {
         if (!(error instanceof Violation)) throw error
-        expect(error.message).toMatch(looksLike)
+        if (!looksLike.test(error.message)) continue
         console.log(`found within ${seed} seeds: ${error.message}`)
         return
       }
@@ -38,20 +43,20 @@ describe('simulation', () => {
     throw new Error('not found within 2,000 seeds')
   }
 
-  it('simulation: finds a receiver that asks only for seq + 1 and a newer epoch', () => {
-    find({ continues: (at, head) => head.seq === at.seq + 1 && head.epoch >= at.epoch }, /whose parent is|differs from/)
+  it('simulation: finds a receiver that asks only for seq + 1 and a newer epoch', async () => {
+    await find({ continues: (at, head) => head.seq === at.seq + 1 && head.epoch >= at.epoch }, /whose parent is|differs from/)
   }, 300_000)
 
-  it('simulation: finds a lease that is checked by the wall clock', () => { find({ wallClock: true }, /counts as attached/) }, 300_000)
+  it('simulation: finds a lease that is checked by the wall clock', async () => { await find({ wallClock: true }, /counts as attached/) }, 300_000)
 
-  it('simulation: finds a lease that counts from when its renewal was answered', () => { find({ leaseFromAnswer: true }, /counts as attached/) }, 300_000)
+  it('simulation: finds a lease that counts from when its renewal was answered', async () => { await find({ leaseFromAnswer: true }, /counts as attached/) }, 300_000)
 
-  it('simulation: finds writes (publish, XADD, snapshot) that do not ask whose the room is', () => { find({ isUnfenced: true }, /Redis took|the log took/) }, 300_000)
+  it('simulation: finds writes (publish, XADD, snapshot) that do not ask whose the room is', async () => { await find({ isUnfenced: true }, /Redis took|the log took/) }, 300_000)
 
-  it('simulation: finds a takeover from the winner\'s own replica', () => { find({ isMute: true }, /began at/) }, 300_000)
+  it('simulation: finds a takeover from the winner\'s own replica', async () => { await find({ isMute: true }, /began at/) }, 300_000)
 
-  it('simulation: finds a high-water mark for inputs', () => {
-    find({ accepts: (accepted, from, number) => (number > accepted ? 'take' : accepts(accepted, from, number)) }, /was passed over/)
+  it('simulation: finds a high-water mark for inputs', async () => {
+    await find({ accepts: (accepted, from, number) => (number > accepted ? 'take' : accepts(accepted, from, number)) }, /was passed over/)
   }, 300_000)
 
   /** How long a room is without an owner when its owner dies and nothing else goes wrong, in ms, shortest first. */
