@@ -16,6 +16,8 @@ export interface Data {
   readonly version: number
   readonly isReleased: boolean
   readonly snapshot: RoomCopy | undefined
+  /** The owner that stored it. */
+  readonly storedBy: number
   readonly log: readonly RoomRecord[]
 }
 
@@ -33,7 +35,7 @@ export interface Server {
 /** One subscriber connection of an instance. */
 export interface Subscriber { readonly topics: readonly string[]; readonly lastMs: Record<string, number>; isOpen: boolean; hear(topic: string, message: unknown): void }
 
-export const emptyData: Data = { owner: undefined, epoch: 0, version: 0, isReleased: false, snapshot: undefined, log: [] }
+export const emptyData: Data = { owner: undefined, epoch: 0, version: 0, isReleased: false, snapshot: undefined, storedBy: 0, log: [] }
 export const createServer = (offsetMs: number, rate: number): Server => ({ data: emptyData, past: [], isUp: true, pausedUntilMs: 0, clock: { offsetMs, rate }, subscribers: [] })
 
 const timeOf = ({ clock }: Server, world: World): number => 1_800_000_000_000 + world.nowMs * clock.rate + clock.offsetMs
@@ -155,8 +157,11 @@ export function logScript(world: World, server: Server, record: RoomRecord, mess
 export function storeScript(world: World, server: Server, epoch: number, copy: RoomCopy): Event<Body> {
   if (!isFenced(server, epoch) && world.plants.isUnfenced !== true) return stale(server, world, epoch)
   must(epoch >= server.data.epoch || world.mayForget, `Redis took a snapshot of epoch ${epoch} after it had granted ${server.data.epoch}`)
+  const { snapshot, storedBy } = server.data
+  // An owner's older snapshot may come behind its newer one, over a connection that was given up.
+  if (snapshot !== undefined && storedBy === epoch && snapshot.position.seq > copy.position.seq) return { kind: 'stored', epoch, seq: snapshot.position.seq }
   // XTRIM MINID <epoch>-<seq + 1>: what earlier owners logged beyond the snapshot is on no line any more.
-  write(world, server, { snapshot: copy, log: server.data.log.filter(({ head }) => !isNewer({ epoch, seq: copy.position.seq + 1 }, head)) })
+  write(world, server, { snapshot: copy, storedBy: epoch, log: server.data.log.filter(({ head }) => !isNewer({ epoch, seq: copy.position.seq + 1 }, head)) })
   count(world.checker, 'stored')
   return { kind: 'stored', epoch, seq: copy.position.seq }
 }
