@@ -3,6 +3,7 @@
  *
  * Invariant: the lease ends a margin before one lease's time from when its last successful claim or renewal was *sent*, by the monotonic clock.
  */
+import { lookSoon } from './claiming.js'
 import { beatMs, becomeEdge } from './follow.js'
 import type { Of, Turn } from './protocol.js'
 import { ask } from './replica.js'
@@ -54,7 +55,11 @@ export function hearStale<B>(turn: Turn<B>, { epoch, by, owner }: Of<B, 'stale'>
   const { room, nowMs } = turn
   if (epoch !== room.epoch || epoch === 0) return
   if (by < epoch) { room.renewAtMs = nowMs; return }
-  becomeEdge(turn, owner)
+  // A claim of ours that was given up long ago may have been carried out after all: then the room is ours, with an epoch that we have not been told.
+  const isOurs = owner === room.settings.instance
+  becomeEdge(turn, isOurs ? 0 : owner)
   room.seen = Math.max(room.seen, by)
-  ask(turn, owner)
+  if (isOurs) room.claimNotBeforeMs = nowMs
+  if (isOurs || owner === 0) lookSoon(turn)
+  else ask(turn, owner)
 }

@@ -171,6 +171,12 @@ describe('ownership: the lease', () => {
     expect([room.role, room.owner, room.seen]).toEqual(['following', other, 20])
   })
 
+  it('ownership: an owner whose own late claim was carried out after all claims again at once', () => {
+    const room = owner()
+    play(room, [300, { kind: 'stale', epoch: 10, by: 20, owner: me }])
+    expect(of(play(room, [360, time]), 'claim')).toMatchObject({ take: 'orphaned', seen: 20 })
+  })
+
   it('ownership: a Redis that forgot is reminded: of two owners the higher epoch wins', () => {
     const room = owner()
     play(room, [300, { kind: 'stale', epoch: 10, by: 4, owner: other }])
