@@ -165,9 +165,10 @@ function fail<B>(turn: Turn<B>): void {
 function reachable<B>(turn: Turn<B>): void {
   const { room, nowMs } = turn
   room.isReachable = true
-  if (room.epoch !== 0) { room.renewAtMs = nowMs; return }
+  // An owner, too: it may be about to hear that it is none any more.
   room.claimNotBeforeMs = nowMs + room.settings.leaseMs
-  lookSoon(turn)
+  if (room.epoch === 0) lookSoon(turn)
+  else room.renewAtMs = nowMs
 }
 
 function subscribed<B>(turn: Turn<B>): void {
