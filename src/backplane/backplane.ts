@@ -130,9 +130,12 @@ export interface Backplane {
   close(): Promise<void>
 }
 
-/** Milliseconds above ten bits of the claimant's, so that two that claim at once do not get the same. */
-export const epochOf = (stored: number, seen: number, wallMs: number, claimant: number): number =>
-  Math.max(high(stored) + 1, high(seen) + 1, wallMs) * claimants + claimant % claimants
+/**
+ * Milliseconds above ten bits of the claimant's, so that two that claim at once do not get the same. `ahead`: up to a second, drawn at random where a
+ * store may forget what it granted, so that the same claimant does not get the same again.
+ */
+export const epochOf = (stored: number, seen: number, wallMs: number, claimant: number, ahead = 0): number =>
+  (Math.max(high(stored) + 1, high(seen) + 1, wallMs) + ahead) * claimants + claimant % claimants
 
 /** True for an epoch that others can follow, below 2^53. */
 export const isEpoch = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 52
