@@ -1,6 +1,6 @@
 # What this project can be asked to do. `make run` and `make test` need Node 20 or 22, npm and make; everything else they get by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help run test soak chaos check bench flame schema build clean
+.PHONY: help run test soak chaos simulate check bench flame schema build clean
 .SILENT:
 
 PORT ?= 9001
@@ -19,7 +19,7 @@ dist/.built: node_modules/.installed $(SOURCES) tsconfig.json scripts/build.mjs
 	node scripts/build.mjs
 
 run: dist/.built ## start the examples on port 9001 (PORT=…)
-	PORT=$(PORT) node dist/src/cli.js serve examples/arena examples/counter
+	PORT=$(PORT) node dist/src/cli.js serve examples/arena examples/counter examples/cards
 
 build: dist/.built ## compile everything to dist/
 
@@ -31,6 +31,9 @@ soak: dist/.built ## rooms opened and abandoned, clients cut and back, for ten m
 
 chaos: dist/.built ## the long form of every test with faults or large counts
 	LONG=1 npx vitest run
+
+simulate: node_modules/.installed ## the ownership protocol in a simulated world: SEEDS=20000 FROM=1, or SEED=7 for its trace
+	node scripts/simulate.mjs
 
 check: dist/.built ## types, and generated code against schema/*.fbs
 	npx tsc -p tsconfig.check.json

@@ -39,10 +39,14 @@ async function main(argv: readonly string[]): Promise<void> {
 async function serve(config: Config, folders: readonly string[]): Promise<void> {
   const outFolder = mkdtempSync(join(tmpdir(), 'kasagi-'))
   const log = createLogger(config.logLevel, config.logJson)
+  // Node's own words follow on stderr, and the process ends: what clients have not been told, they learn from the next one.
+  process.on('uncaughtExceptionMonitor', (error) => log.error({ stack: error.stack }, `a fault of the engine's own ends the process; please report it: ${error.message}`))
   try {
     const projects = await loadProjects(folders, outFolder)
     const engine = await startEngine({ config, log, roomBundles: projects.map(({ roomBundle }) => roomBundle), http: serveProjects(projects) })
-    process.stdout.write(banner(engine, projects, config.tlsCert === undefined ? 'http' : 'https'))
+    const { port, workers, socketKind: sockets, place: data } = engine
+    if (config.logJson) log.info({ version, node: process.versions.node, port, workers, sockets, data }, `listening on port ${port}`)
+    else process.stdout.write(banner(engine, projects, config.tlsCert === undefined ? 'http' : 'https'))
     stopOnSignals(engine, outFolder)
   } catch (error) {
     rmSync(outFolder, { recursive: true, force: true })

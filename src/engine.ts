@@ -3,32 +3,36 @@
  * through the handler objects made here; no part imports another's inside.
  */
 import { openEmbeddedStore, type EmbeddedStore } from './backplane/embedded.js'
-import { wallMs } from './base/clock.js'
-import type { Config } from './config.js'
+import { monotonicMs } from './base/clock.js'
 import { KasagiError } from './base/errors.js'
 import { inputsBurstSeconds } from './base/limits.js'
-import { freeBytes, openBlocks, readMark } from './memory/arena.js'
+import type { Config } from './config.js'
+import { readMark } from './memory/arena.js'
 import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
-import { atSnapshotBusy } from './memory/room-layout.js'
-import { storeWord } from './memory/views.js'
-import { createTraffic } from './server/broadcast.js'
-import type { Client, RoomEntry } from './server/client.js'
-import type { Logger } from './server/logging.js'
-import { createLineLimit } from './server/logging.js'
-import { createMetrics, type Metrics } from './server/metrics.js'
-import { askAgain, deliverRecord, deliverSnapshot, dismiss, resumeClient, type Outbox } from './server/outbox.js'
-import { createPool, type Pool } from './server/pool.js'
-import { askOpen, createRooms, detachClient, forgetRoom, listRooms, openElsewhere, openRoomEntry, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
+import { findEntry } from './memory/journal.js'
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
-import { closeConnection, findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
-import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
-import { originRule } from './server/origins.js'
-import { unpackFields, unpackMatch } from './wire/fields.js'
+import { createTraffic } from './server/broadcast.js'
+import { Catalogs } from './server/catalogs.js'
+import type { Client } from './server/client.js'
+import { areScarce, readDescriptors } from './server/descriptors.js'
+import { createLinkHandlers } from './server/from-workers.js'
+import { refreshGauges } from './server/gauges.js'
 import { createHttp } from './server/http.js'
 import { listenSockets } from './server/listen.js'
+import type { Logger } from './server/logging.js'
+import { createMetrics, takeTally, type Metrics } from './server/metrics.js'
+import { originRule } from './server/origins.js'
+import { askAgain, dismiss, resumeClient, type Outbox } from './server/outbox.js'
+import { createPool, type Pool } from './server/pool.js'
+import { createReports, type Marked, type Reports } from './server/reports.js'
+import { createRooms, forgetRoom, isRoomName, listRooms, openRoomEntry, type RoomEvents, type Rooms } from './server/rooms.js'
+import { closeConnection, openConnection, receive, refuse, type Sessions } from './server/session.js'
+import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
 import { createTokens } from './server/tokens.js'
-import { createWorkerLink, drainLink, tellSurely, wakeWorker, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
+import { version } from './server/version.js'
+import { createWorkerLink, drainLink, tellSurely, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
+import { unpackMatch } from './wire/fields.js'
 
 export interface EngineOptions {
   readonly config: Config
@@ -54,31 +58,39 @@ export interface Engine {
 interface Parts {
   readonly options: EngineOptions
   readonly metrics: Metrics
+  readonly reports: Reports
   readonly links: readonly WorkerLink[]
   readonly rooms: Rooms
   readonly outbox: Outbox
   readonly sessions: Sessions
   readonly types: Map<string, CatalogEntry>
+  /** When the stop began. */
+  stoppingSinceMs: number | undefined
 }
 
 /** Starts an engine; rejects with a KasagiError that is one line: a busy port, a broken room module. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { config } = options
+  const metrics = createMetrics(), reports = createReports(options.log, metrics)
   // Before the store is opened: a mistake in its settings has nothing to close.
-  const auth = authOf(options)
-  const parts = createParts(options, openEmbeddedStore(config.data), auth)
-  const catalogs = new Catalogs(parts)
+  const auth = authOf(config, reports)
+  const parts = createParts({ options, metrics, reports }, openEmbeddedStore(config.data), auth)
+  const catalogs = new Catalogs(parts.types, parts.links.length)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
     arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, instance: 0, fault: config.fault, stallMs: config.stallMs,
     onMessage: (worker, message) => onWorkerMessage(parts, worker, message, linkHandlers, catalogs),
     onBroken: (text) => catalogs.broken(text),
-    onDeath: (worker, { kind, text }) => {
-      parts.metrics.workerDeaths.inc({ reason: kind })
-      options.log.error({ worker, kind }, `worker ${worker} died (${kind}: ${text})${markedCode(parts, worker)}; its successor takes over`)
+    onDeath: (worker, death) => {
+      reports.workerDied(worker, death, death.isEarly ? undefined : markedCode(parts, worker))
       askAgain(parts.links[worker], parts.rooms.byKey.values())
+      // The thread that was told may have taken it along.
+      if (parts.stoppingSinceMs !== undefined) tellSurely(parts.links[worker], toWorker.stop, [0])
     },
-    onGivenUp: (worker) => giveUp(parts, worker),
+    onGivenUp: (worker) => {
+      giveUp(parts, worker)
+      if (!catalogs.done) catalogs.broken('a worker thread ends before it has loaded its rooms; the log says how')
+    },
   })
   parts.rooms.post = (link, message) => pool.post(link.worker, message)
   let server: SocketServer | undefined
@@ -95,36 +107,71 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 }
 
 /** The rooms that `--open` names: open from the start, whoever comes. */
-function openStaying({ rooms, types, options: { config, log } }: Parts): void {
+function openStaying({ rooms, types, reports, options: { config } }: Parts): void {
   for (const id of config.open) {
-    const type = types.get(id.slice(0, id.indexOf(':')))
-    if (type === undefined) log.error({ room: id }, `--open ${id}: no room of this type is served here`)
-    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '' })
+    const at = id.indexOf(':'), type = types.get(id.slice(0, at))
+    if (type === undefined) reports.unknownOpen(id)
+    else if (!isRoomName(type.name, id.slice(at + 1))) reports.badOpen(id)
+    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '', onlyStored: false })
   }
 }
 
 const sweepEveryMs = 1000
 
 function engineOf(parts: Parts, pool: Pool, server: SocketServer, catalogs: Catalogs): Engine {
+  const { metrics, reports, rooms, outbox, sessions: { admission } } = parts
   let stopping: Promise<void> | undefined
-  const sweep = setInterval(() => { for (const [client, code] of overdue(parts.sessions.admission)) refuse(parts.sessions, client, code) }, sweepEveryMs)
-  if (parts.sessions.admission.auth === undefined) parts.options.log.warn({}, 'everybody is a guest: see --auth-secret and --auth-keys')
+  const sweep = setInterval(createSweep(parts), sweepEveryMs)
+  metrics.buildInfo.set({ version, node: process.versions.node, sockets: server.kind }, 1)
+  if (admission.auth === undefined) reports.guests()
   const stop = async (): Promise<void> => {
+    const began = parts.stoppingSinceMs = monotonicMs()
+    reports.stopping(rooms.byKey.size, admission.clients.size)
     clearInterval(sweep)
     server.stopListening()
-    for (const room of [...parts.rooms.byKey.values()]) for (const client of [...room.clients.values()]) dismiss(parts.outbox, client, 'going-away')
+    for (const room of [...rooms.byKey.values()]) for (const client of [...room.clients.values()]) dismiss(outbox, client, 'going-away')
     await stopWorkers(parts, pool)
     server.close()
+    reports.stopped(monotonicMs() - began)
   }
   return {
     port: server.port, socketKind: server.kind, workers: parts.links.length, roomTypes: [...parts.types.keys()], place: parts.rooms.backplane.place,
-    ready: () => catalogs.done && stopping === undefined,
+    ready: () => notReady(parts, catalogs) === undefined,
     stop: () => stopping ??= stop(),
+  }
+}
+
+/** Why nothing can be joined; undefined: it can. */
+function notReady({ stoppingSinceMs, links }: Parts, catalogs: Catalogs): string | undefined {
+  if (stoppingSinceMs !== undefined) return 'it is stopping'
+  if (!catalogs.done) return 'it is starting'
+  return links.some(({ usable }) => usable) ? undefined : 'no worker is left'
+}
+
+/** A sweep that comes so late was held up. */
+const stillMsMax = 1000
+
+/** What is looked at every second: who may not stay, rings that were full, files that run out, and whether this thread stood still. */
+function createSweep({ links, reports, sessions }: Parts): () => void {
+  const told = links.map(() => 0), descriptors = readDescriptors()
+  let lastMs = monotonicMs()
+  return () => {
+    const now = monotonicMs(), stillMs = now - lastMs - sweepEveryMs
+    lastMs = now
+    if (stillMs > stillMsMax) reports.stoodStill(stillMs)
+    for (const { worker, ringFull } of links) {
+      if (ringFull > told[worker]) reports.ringFull(worker, ringFull - told[worker])
+      told[worker] = ringFull
+    }
+    const connections = sessions.admission.clients.size
+    if (descriptors !== undefined && areScarce(descriptors, connections)) reports.descriptorsScarce(connections, descriptors.max)
+    for (const [client, code] of overdue(sessions.admission)) refuse(sessions, client, code)
   }
 }
 
 /** Workers store their rooms before they end; what they said last is heard, and all of it is on the disk when this resolves. */
 async function stopWorkers(parts: Parts, pool: Pool): Promise<void> {
+  parts.stoppingSinceMs ??= monotonicMs()
   for (const link of parts.links) tellSurely(link, toWorker.stop, [0])
   await pool.closed()
   const handlers = createLinkHandlers(parts)
@@ -138,171 +185,90 @@ function checkDurability(types: ReadonlyMap<string, CatalogEntry>): void {
   }
 }
 
-function authOf({ config, log }: EngineOptions): Auth | undefined {
-  const lines = createLineLimit()
-  return createAuth({
-    secret: config.authSecret, keysFile: config.authKeys, revokedFile: config.authRevoked,
-    onBadFile: (text) => { if (lines.take(0) !== undefined) log.error({}, `${text}; what was read before stays`) },
-  })
-}
+const authOf = ({ authSecret, authKeys, authRevoked }: Config, reports: Reports): Auth | undefined =>
+  createAuth({ secret: authSecret, keysFile: authKeys, revokedFile: authRevoked, onBadFile: reports.authFileBad })
 
-function createParts(options: EngineOptions, { backplane, secret }: EmbeddedStore, auth: Auth | undefined): Parts {
-  const { config } = options
-  const metrics = createMetrics()
+function createParts(given: Pick<Parts, 'options' | 'metrics' | 'reports'>, { backplane, secret, killed }: EmbeddedStore, auth: Auth | undefined): Parts {
+  const { options: { config }, metrics, reports } = given
+  if (killed !== undefined) reports.killedBefore(killed, backplane.place)
   const links = Array.from({ length: config.workers }, (_, worker) => createWorkerLink(worker, config.arenaBytes))
   const types = new Map<string, CatalogEntry>()
   const rooms = createRooms(links, backplane)
-  const lines = createLineLimit()
   const tokens = createTokens(config.secret === undefined ? [secret] : config.secret.split(','))
   const outbox: Outbox = {
     tokens, backlogBytes: config.backlogBytes, traffic: createTraffic(),
-    onResync: (kind) => metrics.resyncs.inc({ kind }),
+    onResync: (kind) => metrics.resyncs.inc({ kind }), onWelcome: reports.welcomed, onDismiss: reports.ended,
+    onSlow: (client) => reports.slow(client, client.socket.buffered()),
   }
   const sessions: Sessions = {
     rooms, outbox, types, tokens, admission: createAdmission(config, auth),
     limits: { messageBytes: config.messageBytes, inputsPerSecond: config.inputsPerSecond, inputsBurst: config.inputsPerSecond * inputsBurstSeconds, roomsPerAddress: config.roomsPerAddress },
-    refused: (client, code, detail) => {
-      metrics.framesBad.inc({ code })
-      const left = lines.take(client.connection)
-      if (left !== undefined) options.log.warn({ code, address: client.socket.address, detail, leftOut: left }, `refused a client's message: ${code}`)
-    },
+    refused: (client, code, detail = '') => reports.refused(client, code, detail),
     countFrame: () => metrics.framesIn.inc(),
     countInput: (result) => metrics.inputs.inc({ result }),
+    countMismatch: () => metrics.mismatches.inc(),
+    lost: (client) => reports.ended(client, 'lost'),
   }
-  Object.assign(rooms, roomEvents(options, metrics, sessions))
-  return { options, metrics, links, rooms, outbox, sessions, types }
+  const parts: Parts = { ...given, links, rooms, outbox, sessions, types, stoppingSinceMs: undefined }
+  Object.assign(rooms, roomEvents(parts))
+  return parts
 }
 
-/** What becomes of rooms, told to metrics, log and clients. */
-function roomEvents({ log }: EngineOptions, metrics: Metrics, sessions: Sessions): RoomEvents {
-  const lines = createLineLimit()
+/** What becomes of rooms, told to operators and clients. */
+function roomEvents(parts: Parts): RoomEvents {
+  const { reports, sessions } = parts
   return {
     onNotOpened: (room, code, cause) => {
-      log.error({ room: room.id, code }, `${room.id} does not open: ${cause}`)
+      reports.roomNotOpened(room, code, cause)
       forgetRoom(sessions.rooms, room, false)
-      for (const client of [...room.clients.values()]) refuse(sessions, client, code, room.id)
+      for (const client of [...room.clients.values()]) refuse(sessions, client, code)
     },
-    onStored: (_, bytes) => { metrics.stores.inc(); metrics.storedBytes.inc(bytes) },
-    onStoreFailed: (room, cause) => {
-      metrics.storeFailures.inc()
-      if (lines.take(0) !== undefined) log.error({ room: room.id }, `${room.id} could not be stored: ${cause}; it goes on, and is tried again`)
-    },
+    onStored: reports.stored,
+    onStoreFailed: (room, cause) => reports.storeFailed(room, cause, parts.stoppingSinceMs !== undefined),
   }
-}
-
-/** What workers say of their room modules when they start: all must be told before anybody may join. */
-class Catalogs {
-  readonly complete: Promise<void>
-  done = false
-  private readonly told = new Set<number>()
-  private resolve!: () => void
-  private reject!: (error: Error) => void
-  constructor(private readonly parts: Parts) {
-    this.complete = new Promise((resolve, reject) => { this.resolve = resolve; this.reject = reject })
-  }
-
-  take(worker: number, types: readonly CatalogEntry[]): void {
-    for (const type of types) if (!this.parts.types.has(type.name)) this.parts.types.set(type.name, type)
-    this.told.add(worker)
-    this.done ||= this.told.size === this.parts.links.length
-    if (this.done) this.resolve()
-  }
-
-  broken(text: string): void { this.reject(new KasagiError('bad-room-module', text)) }
 }
 
 function onWorkerMessage(parts: Parts, worker: number, message: WorkerMessage, handlers: LinkHandlers, catalogs: Catalogs): void {
-  const { metrics, options } = parts
+  const { metrics, reports } = parts
   switch (message.kind) {
     case 'bell': return drainLink(parts.links[worker], handlers)
     case 'catalog': return catalogs.take(worker, message.types)
-    case 'log': return options.log[message.level](message.fields, message.text)
-    case 'count': return metrics[message.metric].inc(message.labels, message.by)
+    case 'log': return reports.said(message.level, message.fields, message.text)
+    case 'tally': return takeTally(metrics, worker, message.tally)
   }
 }
 
-function createLinkHandlers(parts: Parts): LinkHandlers {
-  const { rooms, outbox, sessions, metrics } = parts
-  const withRoom = (key: number, run: (room: RoomEntry) => void): void => {
-    const room = rooms.byKey.get(key)
-    if (room !== undefined) run(room)
-  }
+/** Whose code the dead thread was running, if any, and on whose behalf. */
+function markedCode({ links, rooms }: Parts, worker: number): Marked | undefined {
+  const { arena } = links[worker], { handler, roomKey, journalNumber } = readMark(arena)
+  if (handler === 0) return undefined
+  const room = rooms.byKey.get(roomKey), name = handlers[handler]
+  const entry = room === undefined || room.base === 0 || journalNumber === 0 ? undefined : findEntry(arena, room.base, journalNumber)
+  if (room === undefined || entry === undefined) return { room, handler: name, journalEntry: journalNumber, client: undefined }
+  const word = (index: number): number => arena.u32[(entry.at >>> 2) + index], isInput = entry.kind === toWorker.input
   return {
-    opened: (_, key, address) => withRoom(key, (room) => {
-      room.base = address
-      room.state = 'open'
-      room.stored = undefined
-      for (const client of room.pending.splice(0)) sendJoin(sessions, client)
-    }),
-    failed: (_, key, code) => withRoom(key, (room) => {
-      if (code === 'open-again' ? askOpen(rooms, room) : code === 'no-space' && openElsewhere(rooms, room)) return
-      const isFull = code === 'no-space' || code === 'open-again'
-      rooms.onNotOpened(room, isFull ? 'no-space' : 'room-failed', isFull ? 'no worker has space for it' : 'its code failed; the line before says where')
-    }),
-    record: (link, key, address) => withRoom(key, (room) => {
-      // A room's first record comes just before the answer to `open` that tells its block.
-      if (room.base === 0) room.base = openBlocks(link.arena).find((block) => block.roomKey === key)!.address
-      metrics.records.inc()
-      deliverRecord(outbox, room, address)
-    }),
-    snapshot: (_, post) => withRoom(post.roomKey, (room) => deliverSnapshot(outbox, room, post)),
-    refused: (_, key, connection, code) => withRoom(key, (room) => {
-      const client = room.clients.get(connection)
-      if (client === undefined) return
-      if (code !== 'room-closed') return dismiss(outbox, client, code)
-      detachClient(client)
-      if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
-      findRoom(sessions, client, client.request!)
-    }),
-    nack: (_, key, __, connection, number, code) => withRoom(key, (room) => {
-      const client = room.clients.get(connection)
-      if (client !== undefined) nack(sessions, client, number, code as 'bad-input')
-    }),
-    listing: (_, key, isLocked, packed) => withRoom(key, (room) => {
-      room.isLocked = isLocked
-      room.listing = unpackFields(room.type.listing, new DataView(packed.buffer), 0, packed.length) ?? room.listing
-    }),
-    store: (link, { roomKey, epoch, seq, tick, address, bytes }) => withRoom(roomKey, (room) => {
-      const data = link.arena.u8.slice(address, address + bytes)
-      storeWord(link.arena, room.base + atSnapshotBusy, 0)
-      wakeWorker(link)
-      storeSnapshot(rooms, room, { data, epoch, seq, tick, ts: wallMs() })
-    }),
-    closed: (_, key, isKept, code) => withRoom(key, (room) => {
-      if (!isKept && room.type.durability !== 'none') rooms.backplane.remove(room.id, room.epoch).catch((error: Error) => rooms.onStoreFailed(room, error.message))
-      for (const client of [...room.clients.values()]) {
-        if (client.state !== 'joining') { dismiss(outbox, client, code); continue }
-        detachClient(client)
-        if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
-        findRoom(sessions, client, client.request!)
-      }
-      forgetRoom(rooms, room, true)
-    }),
+    room, journalEntry: journalNumber, client: room.clients.get(word(isInput ? 2 : 1)),
+    handler: isInput ? `${name}.${room.type.tables.inputs[word(5)].name}` : name,
   }
-}
-
-/** Whose code the dead thread was running, if any. */
-function markedCode({ links, rooms }: Parts, worker: number): string {
-  const { handler, roomKey, journalNumber } = readMark(links[worker].arena)
-  if (handler === 0) return ''
-  return ` in ${handlers[handler]} of ${rooms.byKey.get(roomKey)?.id ?? 'a room'}${journalNumber === 0 ? '' : `, journal entry ${journalNumber}`}`
 }
 
 /** A worker that died too often: its rooms are closed, the engine stays up. */
 function giveUp(parts: Parts, worker: number): void {
   const link = parts.links[worker]
   link.usable = false
-  parts.options.log.error({ worker }, `worker ${worker} died too often; its rooms are closed, new ones go to other workers`)
+  parts.reports.workerGivenUp(worker, parts.links.filter(({ usable }) => usable).length, parts.stoppingSinceMs !== undefined)
+  for (const { name } of parts.types.values()) parts.metrics.sessions.set({ type: name, worker }, 0)
   for (const room of [...parts.rooms.byKey.values()]) {
     if (room.link !== link) continue
     for (const client of [...room.clients.values()]) dismiss(parts.outbox, client, 'worker-lost')
+    parts.reports.roomClosed(room, 'worker-lost')
     forgetRoom(parts.rooms, room, false)
   }
 }
 
 function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promise<SocketServer> {
   const { config } = options
-  const { sessions, metrics } = parts
+  const { sessions, metrics, reports } = parts
   const handlers: SocketHandlers = {
     open: (socket) => { metrics.connections.inc(); openConnection(sessions, socket) },
     message: (socket, bytes) => receive(sessions, socket.data as Client, bytes),
@@ -315,12 +281,12 @@ function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promi
   }
   const originAllowed = originRule(config.origins)
   const http = createHttp({
-    ready: () => catalogs.done, metrics: () => { refreshMetrics(parts); return metrics.text() }, other: (request) => options.http?.(request), originAllowed,
+    notReady: () => notReady(parts, catalogs), metrics: () => { refreshGauges(metrics, { ...parts, traffic: parts.outbox.traffic, admission: sessions.admission }); return metrics.text() }, other: (request) => options.http?.(request), originAllowed,
     rooms: (type, match, token) => listFor(parts, type, match, token),
   })
   const { host, port, messageBytes: messageBytesMax, tlsCert, tlsKey } = config
   const tls = tlsCert === undefined || tlsKey === undefined ? undefined : { certFile: tlsCert, keyFile: tlsKey }
-  const asked: SocketOptions = { host, port, messageBytesMax, tls, originAllowed, onOriginRefused: () => metrics.originRefused.inc(), http }
+  const asked: SocketOptions = { host, port, messageBytesMax, tls, originAllowed, onOriginRefused: reports.originRefused, http }
   return listenSockets(asked, handlers, config.sockets, options.log)
 }
 
@@ -328,16 +294,4 @@ async function listFor({ sessions, rooms, types }: Parts, name: string, match: U
   await sessions.admission.auth?.identify(token)
   const type = types.get(name), wanted = type === undefined ? undefined : unpackMatch(type.listing, match)
   return type === undefined || wanted === undefined ? undefined : JSON.stringify(listRooms(rooms, type, wanted))
-}
-
-/** Gauges are read when asked for, so that nothing counts them in the hot path. */
-function refreshMetrics({ metrics, links, rooms, outbox }: Parts): void {
-  metrics.rooms.set(rooms.byKey.size)
-  metrics.bytesOut.set(outbox.traffic.bytes)
-  metrics.deliveries.set(outbox.traffic.deliveries)
-  for (const link of links) {
-    const { free, largest } = freeBytes(link.arena)
-    metrics.arenaFree.set({ worker: link.worker }, free)
-    metrics.arenaLargestFree.set({ worker: link.worker }, largest)
-  }
 }

@@ -7,6 +7,7 @@ import type { Journal } from '../src/memory/journal.js'
 import type { RoomLayout } from '../src/memory/room-layout.js'
 import type { Room } from '../src/room/types.js'
 import type { AuthorTable } from './author-table.js'
+import type { RoomLoad } from './load.js'
 import type { TablePlan } from './plan.js'
 import type { Fault } from './faults.js'
 import type { Poison } from './poison.js'
@@ -38,6 +39,7 @@ export interface ActiveRoom {
   readonly book: SessionBook
   readonly poison: Poison
   readonly fault: Fault
+  readonly load: RoomLoad
   /** What handlers get. */
   author: Room<never, never, never, unknown>
   epoch: number

@@ -56,6 +56,7 @@ function emit(room: ActiveRoom, name: string, data: Record<string, unknown>, to:
   if (event < 0) throw new TypeError(`no event is named ${JSON.stringify(name)}; events: ${events.map((entry) => entry.name).join(', ') || 'none'}`)
   const bytes = packToBytes(events[event].fields, data)
   const receivers = receiversOf(to)
+  if (receivers?.length === 0) return
   const cost = bytes.length + eventOverheadBytes + (receivers === undefined ? 0 : addressedOverheadBytes + receivers.length * receiverBytes)
   if (room.events.length >= room.type.definition.eventsPerFlushMax || room.eventBytes + cost > eventBytesPerFlushMax) {
     room.missedEvents++
@@ -65,9 +66,8 @@ function emit(room: ActiveRoom, name: string, data: Record<string, unknown>, to:
   room.eventBytes += cost
 }
 
-/** Slots, or undefined for everyone. A point has no meaning before areas exist: such events go to all. */
+/** Slots of those who are here, or undefined for everyone. A point has no meaning before areas exist: such events go to all. */
 function receiversOf(to: Target): number[] | undefined {
   if (to === 'everyone' || 'near' in to) return undefined
-  if (Symbol.iterator in to) return [...to].map(({ slot }) => slot)
-  return [to.slot]
+  return (Symbol.iterator in to ? [...to] : [to]).filter(({ hasLeft }) => !hasLeft).map(({ slot }) => slot)
 }

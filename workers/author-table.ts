@@ -15,6 +15,7 @@ import { createAges, enterRow, leaveRow, sortRows, type Ages } from './ages.js'
 import { createColumn, numberColumn, type AnyColumn, type IsCurrent, type NumberArray } from './columns.js'
 import { createGrid, type Grid } from './grid.js'
 import { createRowViews } from './row-views.js'
+import type { BookedSession } from './session-book.js'
 
 /** The engine's handle of a table. */
 export interface AuthorTable {
@@ -141,11 +142,14 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
     throw error
   }
   if (as.id !== undefined) inside.ids.set(as.id, row)
-  if (inside.owner !== undefined) inside.owner[row] = as.owner === undefined ? 0 : (as.owner as Session & { slot: number }).slot + 1
+  if (inside.owner !== undefined) inside.owner[row] = ownerOf(as.owner as BookedSession | undefined)
   if (inside.ages !== undefined) takeAge(inside, inside.ages, row)
   inside.grid?.insert(row)
   return row
 }
+
+/** Whoever has left owns nothing any more: 0. */
+const ownerOf = (session: BookedSession | undefined): number => session === undefined || session.hasLeft ? 0 : session.slot + 1
 
 function putValue(column: AnyColumn, row: number, field: FieldTable, value: unknown): void {
   if (!ArrayBuffer.isView(column)) column.set(row, value)

@@ -27,7 +27,7 @@ export interface Encoder {
   readonly section: SectionWriter
   readonly head: SectionHead
   readonly recordHead: RecordHead
-  onClamped(room: ActiveRoom, count: number): void
+  onClamped(room: ActiveRoom, table: string, count: number): void
 }
 
 export const createEncoder = (views: WordViews, instance: number, onClamped: Encoder['onClamped']): Encoder => ({
@@ -72,16 +72,15 @@ function endSection({ record, section, head }: Encoder, stream: number, audience
 function encodeRoomSection(encoder: Encoder, room: ActiveRoom, hashDue: boolean): void {
   const { section, record } = encoder
   beginSection(section, record.cursor)
-  let clamped = 0
   const { index } = room.type
   for (const plan of room.plans) {
     const { layout } = plan
     if (layout.table.audience !== 'everyone') continue
     // Owner fields are public too, but travel in their owner's section alone.
     const number = (field: number): number => layout.columns[field].field.audience === 'everyone' ? index.fields[layout.index][field] : -1
-    clamped += putHomeTable(room.arena, section, plan, index.tables[layout.index], number)
+    const clamped = putHomeTable(room.arena, section, plan, index.tables[layout.index], number)
+    if (clamped > 0) encoder.onClamped(room, layout.table.name, clamped)
   }
-  if (clamped > 0) encoder.onClamped(room, clamped)
   for (const event of room.events) if (event.receivers === undefined) addEvent(section, event.event, event.bytes)
   section.missedEvents = room.missedEvents
   if (isEmptySection(section)) return
@@ -166,7 +165,7 @@ function encodeOwnSections(encoder: Encoder, room: ActiveRoom): ReadonlyMap<numb
 function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
   const { section, record } = encoder
   for (const { event, bytes, receivers } of room.events) {
-    if (receivers === undefined || receivers.length === 0) continue
+    if (receivers === undefined) continue
     beginSection(section, record.cursor)
     addEvent(section, event, bytes)
     const index = endSection(encoder, addressedStream, recordAudience.some, 0)

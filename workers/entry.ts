@@ -4,18 +4,22 @@
  */
 import { pathToFileURL } from 'node:url'
 import { receiveMessageOnPort, threadId, type MessagePort as NodePort } from 'node:worker_threads'
+import { whatAndWhere } from '../src/base/errors.js'
+import { keyWords } from '../src/base/key-stream.js'
+import { createLineLimit } from '../src/base/line-limit.js'
 import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
-import { send, toMain, wideWords, type CountedMetric, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
+import { send, toMain, wideWords, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
-import { isRoomModule, type RoomModule } from '../src/room/define.js'
+import { isRoomModule, type NormalDefinition, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
 import { createEncoder } from './encode.js'
 import { createFaults } from './faults.js'
 import type { Flusher } from './flush.js'
 import type { OpenContext } from './open-room.js'
-import { chargeDeath } from './poison.js'
+import { chargeDeath, type Charge } from './poison.js'
 import { catalogOf, createRoomType, type RoomType } from './room-type.js'
+import { beginCounts, count, createTally } from './tally.js'
 import { runLoop, type Worker } from './worker-loop.js'
 
 // Node's own types know it since version 22 only.
@@ -31,19 +35,21 @@ export default async function work(start: WorkerStart): Promise<string | undefin
   try {
     types = await loadTypes(start.roomBundles)
   } catch (error) {
-    return firstLines(error)
+    return whatAndWhere(error)
   }
   post({ kind: 'catalog', types: types.map(catalogOf) })
   post({ kind: 'started', threadId })
   await new Promise((resolve) => { (start.port as unknown as NodePort).once('message', resolve) })
   const arena = attachArena(start.memory)
-  const charged = chargeDeath(arena, start.ranOutOfHeap)
-  if (charged !== undefined) post({ kind: 'log', level: 'error', text: charged, fields: {} })
+  const charge = chargeDeath(arena, start.ranOutOfHeap)
+  const worker = createWorker(arena, types, start, post)
+  if (charge !== undefined) tellCharge(worker, charge)
   try {
-    await runLoop(createWorker(arena, types, start, post))
+    await runLoop(worker)
   } catch (error) {
     // The engine's own fault. What the thread believes is no longer trusted: it ends, and its successor starts from committed state.
-    post({ kind: 'log', level: 'error', text: `worker: ${error instanceof Error ? error.stack : String(error)}`, fields: {} })
+    const stack = error instanceof Error ? error.stack : String(error)
+    worker.log('error', { worker: arena.worker, stack }, `worker ${arena.worker} ends, for a fault of the engine's own; please report it: ${stack}`)
     process.exit(1)
   }
   return undefined
@@ -62,30 +68,47 @@ async function loadTypes(bundles: readonly string[]): Promise<RoomType[]> {
   return types
 }
 
+/** What is not run any more because it has ended its thread again and again. */
+function tellCharge({ types, tally, log, arena }: Worker, { typeNumber, text, journalEntry, ...fields }: Charge): void {
+  count(tally, 'poisoned', { type: types[typeNumber]?.name ?? '', what: fields.what }, 1)
+  log('error', { worker: arena.worker, ...fields, ...(journalEntry === 0 ? {} : { journalEntry }) }, text)
+}
+
 function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerStart, post: Post): Worker {
   const output = createRingWriter(arena, atOutputRing, outputRingBytes)
   const section = createSectionWriter(arena)
-  const count = (metric: CountedMetric, labels: Record<string, string>, by: number): void =>
-    post({ kind: 'count', metric, labels, by })
+  const tally = createTally(types.map(({ name }) => name)), lines = createLineLimit()
+  for (const { name, definition } of types) beginCounts(tally, name, handlerNames(definition))
+  const log: Worker['log'] = (level, fields, text) => post({ kind: 'log', level, fields, text })
   const flusher: Flusher = {
-    encoder: createEncoder(arena, start.instance, (room, by) => count('quantizedClamped', { type: room.type.name }, by)),
+    encoder: createEncoder(arena, start.instance, (room, table, by) => count(tally, 'quantizedClamped', { type: room.type.name, table }, by)),
     output, generation: takeGeneration(arena), fault: createFaults(arena, start.fault),
-    onSkipped: (room) => count('flushSkipped', { type: room.type.name }, 1),
+    onSkipped: () => {},
   }
   const context: OpenContext = {
     arena, flusher,
     report: (room, handler, error) => {
-      count('handlerErrors', { type: room.type.name, handler }, 1)
-      post({ kind: 'log', level: 'error', text: `${room.id}: ${handler} threw: ${firstLines(error)}`, fields: { room: room.id, handler } })
+      count(tally, 'handlerErrors', { type: room.type.name, handler }, 1)
+      const leftOut = lines.take(`${room.id} ${handler}`)
+      if (leftOut !== undefined) log('error', { room: room.id, handler, ...(leftOut === 0 ? {} : { leftOut }) }, `${room.id}: ${handler} threw: ${whatAndWhere(error)}`)
     },
-    log: (room, level, what) => post({
-      kind: 'log', level, text: typeof what === 'string' ? `${room.id}: ${what}` : room.id,
-      fields: { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) },
-    }),
-    count: (room, metric, by) => count(metric, { type: room.type.name }, by),
+    log: (room, level, what) => log(level, { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) }, typeof what === 'string' ? `${room.id}: ${what}` : room.id),
+    count: (room, metric, by) => count(tally, metric, { type: room.type.name }, by),
+    lost: (room, session, inputs) => {
+      count(tally, 'inputsLost', { type: room.type.name }, inputs)
+      const leftOut = lines.take(`lost ${room.id}`)
+      if (leftOut !== undefined) log('warn', { room: room.id, session, inputs, ...(leftOut === 0 ? {} : { leftOut }) }, `${room.id} went back to an older snapshot: ${inputs} inputs of a session that had been acknowledged are lost`)
+    },
+    randomKey: () => crypto.getRandomValues(new Uint32Array(keyWords)),
     refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, ...wideWords(connection)], new TextEncoder().encode(code)) },
   }
-  return { arena, types, output, section, flusher, context, actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port) }
+  return { arena, types, output, section, flusher, context, tally, log, tell: (told) => post({ kind: 'tally', tally: told }), actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port) }
+}
+
+/** The handlers that a room has, as the log and metrics call them. */
+function handlerNames({ handlers: { onInput, onTimer, ...single } }: NormalDefinition): string[] {
+  const named = (kind: string, of: Readonly<Record<string, unknown>>): string[] => Object.keys(of).map((name) => `${kind}.${name}`)
+  return [...Object.entries(single).filter(([, handler]) => handler !== undefined).map(([name]) => name), ...named('onInput', onInput), ...named('onTimer', onTimer)]
 }
 
 /** What the main thread has posted: read when it is asked for, because the loop seldom lets the event loop turn. */
@@ -105,13 +128,4 @@ function createStoredInbox(port: MessagePort): (roomKey: number) => Uint8Array |
 /** What crosses a port must be plain; what an author logs may be anything. */
 function jsonOf(what: object): Record<string, unknown> {
   try { return JSON.parse(JSON.stringify(what)) as Record<string, unknown> } catch { return { text: String(what) } }
-}
-
-/** The message and the first place in the author's own file. */
-function firstLines(error: unknown): string {
-  if (!(error instanceof Error) || error.stack === undefined) return String(error)
-  const [, ...frames] = error.stack.split('\n')
-  const frame = frames.find((line) => /\brooms\b|\bshared\b/.test(line)) ?? frames.find((line) => line.includes(' at '))
-  const place = frame === undefined ? undefined : /\(?((?:file:\/\/)?\/[^)]*:\d+:\d+)\)?/.exec(frame)?.[1]?.replace('file://', '')
-  return place === undefined ? error.message : `${error.message} (${place})`
 }

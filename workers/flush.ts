@@ -10,9 +10,10 @@
 import { holdsGeneration } from '../src/memory/arena.js'
 import { recordWords, send, toMain } from '../src/memory/crossing.js'
 import { cutJournal } from '../src/memory/journal.js'
-import { ownedTableBytes, recordFixedBytes, sessionRecordBytes } from '../src/memory/room-layout.js'
+import { atJournalThrough, ownedTableBytes, recordFixedBytes, sessionRecordBytes } from '../src/memory/room-layout.js'
 import { recount } from '../src/memory/rows.js'
 import { canClaim, type RingWriter } from '../src/memory/ring.js'
+import { readWide, writeWide } from '../src/memory/views.js'
 import type { ActiveRoom } from './active-room.js'
 import { applyRecord, type Mirror } from './apply.js'
 import type { Fault } from './faults.js'
@@ -35,6 +36,7 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
   const committed = committedSeq(arena, layout)
   room.flushSkipped = false
   if (!planRoom(room)) {
+    passEntries(room)
     room.isCommitted = true
     return committed
   }
@@ -60,6 +62,13 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
   return seq
 }
 
+/** Entries that left no trace (a refused join, a leave of nobody) are in committed state as it is: without a record that says so they would fill the journal. */
+function passEntries({ arena, layout, journal, appliedThrough }: ActiveRoom): void {
+  if (readWide(arena, layout.base + atJournalThrough) === appliedThrough) return
+  writeWide(arena, layout.base + atJournalThrough, appliedThrough)
+  cutJournal(journal, appliedThrough)
+}
+
 /** Everything behind the point of commitment. A successor that finds pending = committed + 1 begins here. */
 export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, address: number, bytes: number, bitmaps: readonly number[] = []): void {
   const { arena, layout } = room
@@ -79,7 +88,7 @@ const mirrorOf = ({ type }: ActiveRoom, seq: number): Mirror =>
 
 /** Compares all tables; true if a record is due. `$room` is planned by the encoder: it moves with every tick, and alone makes no record. */
 function planRoom(room: ActiveRoom): boolean {
-  let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0
+  let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0 || room.left.size > 0
   for (const plan of room.plans) {
     if (plan.layout.index === room.type.roomTable || !planTable(room.arena, plan, room.left.size > 0)) continue
     differs = true

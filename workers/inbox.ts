@@ -6,6 +6,8 @@
  * so a successor may see one twice: joins, inputs and leaves know themselves by connection and number.
  */
 import { assert } from '../src/base/assert.js'
+import { monotonicMs } from '../src/base/clock.js'
+import { inboxMsMax } from '../src/base/limits.js'
 import { holds, inputWords, joinWords, resumeWords, toWorker } from '../src/memory/crossing.js'
 import { appendEntry } from '../src/memory/journal.js'
 import { read, release, type RingReader } from '../src/memory/ring.js'
@@ -29,12 +31,18 @@ export interface InboxHandlers {
   nack(roomKey: number, slot: number, connection: number, number: number, code: string): void
 }
 
-/** Empties the ring, up to a leave, resume or ready that finds its room's journal full: that room has to take a turn first. */
-export function drainInbox(ring: RingReader, handlers: InboxHandlers): void {
+/**
+ * Empties the ring, up to a leave, resume or ready that finds its room's journal full: that room has to take a turn first. Opening a room takes a
+ * millisecond and more, so behind inboxMsMax of that it stops, and rooms that are due have their turns; true: more is waiting.
+ */
+export function drainInbox(ring: RingReader, handlers: InboxHandlers): boolean {
+  const began = monotonicMs()
   for (let at = read(ring); at !== 0 && moveRecord(ring, at, handlers); at = read(ring)) {
     handlers.fault('inbox:moved')
     release(ring)
+    if (ring.kind === toWorker.open && monotonicMs() - began > inboxMsMax) return true
   }
+  return false
 }
 
 /** Behind the room's key, and a word that keeps it a multiple of 8. */

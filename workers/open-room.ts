@@ -12,7 +12,7 @@ import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
   atBeganSeq, atEpoch, atFollows, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
-  atTypeNumber, layoutRoom, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
+  atTypeNumber, layoutRoom, readRoomId, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
@@ -26,6 +26,7 @@ import { finishCommit, flushRoom, type Flusher } from './flush.js'
 import { instanceOf } from './connections.js'
 import { setFollowing, setLineage } from './following.js'
 import { guard, type Reporter } from './guard.js'
+import { createRoomLoad } from './load.js'
 import { committedSeq, pendingSeq, recordOf, storeCommitted, storePending } from './history.js'
 import { createTablePlan } from './plan.js'
 import { readPoison } from './poison.js'
@@ -33,7 +34,7 @@ import { scheduleEventDriven, type Actor } from './room-actor.js'
 import { layoutLimitsOf, type RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
 import { fillFromStore } from './restore-room.js'
-import { BadStore, commitStored, readStoredRoom } from './stored-room.js'
+import { commitStored, readStoredRoom } from './stored-room.js'
 import { createTimers } from './timers.js'
 
 export interface OpenContext {
@@ -41,8 +42,12 @@ export interface OpenContext {
   readonly flusher: Flusher
   readonly report: Reporter
   readonly log: RoomLog
+  /** The key of a new room's random numbers: 8 words that nobody can guess. */
+  randomKey(): Uint32Array
   refuse(roomKey: number, connection: number, code: string): void
   count(room: ActiveRoom, metric: CountedMetric, by: number): void
+  /** What a room whose clients had seen more than it was stored with has lost of a session. */
+  lost(room: ActiveRoom, session: string, inputs: number): void
 }
 
 export interface OpenRequest {
@@ -74,11 +79,11 @@ export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'n
   return actor
 }
 
-function create({ flusher, log, report }: OpenContext, actor: Actor, { type, epoch, key, options, match }: OpenRequest): boolean {
+function create({ flusher, log, report, randomKey }: OpenContext, actor: Actor, { type, options, match }: OpenRequest): boolean {
   const { room } = actor
   const { full } = type
   spawnSingles(room, options.length === 0 ? {} : unpackFields(full.options, new DataView(options.slice().buffer), 0, options.length) ?? {}, unpackMatch(full.listing, match) ?? {})
-  room.book.seed(epoch + key)
+  room.book.seed(randomKey())
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
   if (!derive(actor)) return false
   const { onCreate } = type.definition.handlers
@@ -118,10 +123,11 @@ function follow({ log }: OpenContext, { room }: Actor, stored: Uint8Array): bool
 
 /** Live state from its stored form. */
 function fill({ log }: OpenContext, room: ActiveRoom, stored: Uint8Array): boolean {
-  if (!canRead(log, room, 'restored, and stays as it is stored', () => fillFromStore(room, readStoredRoom(stored)))) return false
-  for (const table of room.tables) table.rebuild()
-  room.book.rebuild()
-  return true
+  return canRead(log, room, 'restored, and stays as it is stored', () => {
+    fillFromStore(room, readStoredRoom(stored))
+    for (const table of room.tables) table.rebuild()
+    room.book.rebuild()
+  })
 }
 
 /** False, and a line that says why, if a stored form cannot be read. */
@@ -130,8 +136,8 @@ function canRead(log: RoomLog, room: ActiveRoom, done: string, take: () => void)
     take()
     return true
   } catch (error) {
-    if (!(error instanceof BadStore)) throw error
-    log(room, 'error', `cannot be ${done}: ${error.message}`)
+    // Whatever it is: nothing but this room's own block was written.
+    log(room, 'error', `cannot be ${done}: ${(error as Error).message}`)
     return false
   }
 }
@@ -231,7 +237,6 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
   const isCurrent = (table: string, ref: number): boolean => { const target = byName.get(table); return target !== undefined && refersToLiving(target, ref) }
   const nextOrder = (): number => ++book.clock.order
   const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent, nextOrder))
-  const idBytes = arena.u32[(base + atRoomId) >>> 2]
   const { tickHz, flushHz } = type.definition
   let actor: Actor
   const book = createSessionBook(tables[type.sessionsTable], tables[type.roomTable], tables[type.playerTable], {
@@ -239,9 +244,9 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     onEnd: (slot) => { actor.room.ending.add(slot) },
   })
   const room: ActiveRoom = {
-    arena, type, block, layout, tables, book, poison: readPoison(arena, base), fault: context.flusher.fault,
+    arena, type, block, layout, tables, book, poison: readPoison(arena, base), fault: context.flusher.fault, load: createRoomLoad(),
     key: arena.u32[(base + atRoomKey) >>> 2],
-    id: Buffer.from(arena.u8.slice(base + atRoomId + 4, base + atRoomId + 4 + idBytes)).toString(),
+    id: readRoomId(arena, base),
     journal: openJournal(arena, layout),
     plans: rows.map(createTablePlan),
     author: undefined as unknown as ActiveRoom['author'],
@@ -258,6 +263,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     room, timers: createTimers(timerTables, book.clock), report: context.report,
     refuse: (connection, code) => context.refuse(room.key, connection, code),
     count: (metric, by) => context.count(room, metric, by),
+    lost: (session, inputs) => context.lost(room, session, inputs),
   }
   return actor
 }

@@ -10,7 +10,7 @@ import { openBlocks, readMark, type Arena, type Block } from '../src/memory/aren
 import { atOpenDeathRoom, atOpenDeaths } from '../src/memory/arena-layout.js'
 import { handlers } from '../src/memory/crossing.js'
 import {
-  atCommittedSeq, atDeathCommitted, atDeathHandler, atDeathNumber, atDeaths, atHeapDeaths, atJournal, atPendingLow, atSkipInputsThrough, atSkipNumber,
+  atCommittedSeq, atDeathCommitted, atDeathHandler, atDeathNumber, atDeaths, atHeapDeaths, atJournal, atPendingLow, atSkipInputsThrough, atSkipNumber, atTypeNumber, readRoomId,
 } from '../src/memory/room-layout.js'
 import { readWide, writeWide } from '../src/memory/views.js'
 
@@ -19,8 +19,11 @@ export interface Poison { readonly number: number; readonly inputsThrough: numbe
 
 const deathsToDrop = 2, deathsToClose = 3
 
-/** Charges the death of the thread before, if author code was running; returns what to tell the log, or undefined. To be called before the mark is cleared. */
-export function chargeDeath(arena: Arena, ranOutOfHeap: boolean): string | undefined {
+/** What a death has cost the room whose code was running: nothing yet, one entry, the inputs of a tick, or the room. */
+export interface Charge { readonly typeNumber: number; readonly room: string; readonly handler: string; readonly journalEntry: number; readonly what: 'entry' | 'inputs' | 'room'; readonly text: string }
+
+/** Charges the death of the thread before, if author code was running; returns what that has cost, or undefined. To be called before the mark is cleared. */
+export function chargeDeath(arena: Arena, ranOutOfHeap: boolean): Charge | undefined {
   const { roomKey, handler, journalNumber } = readMark(arena)
   const block = handler === 0 ? undefined : openBlocks(arena).find((entry) => entry.roomKey === roomKey)
   if (block === undefined) return undefined
@@ -36,7 +39,7 @@ function chargeOpening({ u32 }: Arena, roomKey: number): undefined {
   return undefined
 }
 
-function chargeRoom(arena: Arena, base: number, handler: number, number: number, ranOutOfHeap: boolean): string {
+function chargeRoom(arena: Arena, base: number, handler: number, number: number, ranOutOfHeap: boolean): Charge | undefined {
   const { u32 } = arena
   const committed = readWide(arena, base + atCommittedSeq)
   const isForgiven = readWide(arena, base + atDeathCommitted) !== committed
@@ -47,13 +50,16 @@ function chargeRoom(arena: Arena, base: number, handler: number, number: number,
   writeWide(arena, base + atDeathNumber, number)
   writeWide(arena, base + atDeathCommitted, committed)
   if (ranOutOfHeap) u32[(base + atHeapDeaths) >>> 2]++
-  const what = `${handlers[handler]}${number === 0 ? '' : ` of journal entry ${number}`}`
-  if (isDoomedAt(arena, base)) return `${what} has ended the thread ${ranOutOfHeap ? 'by running out of heap ' : ''}too often: the room is closed`
-  if (deaths < deathsToDrop || !isSame) return `${what} has ended the thread`
+  const charge = (what: Charge['what'], consequence: string): Charge => {
+    const room = readRoomId(arena, base), name = handlers[handler]
+    return { typeNumber: u32[(base + atTypeNumber) >>> 2], room, handler: name, journalEntry: number, what, text: `${room}: ${name}${number === 0 ? '' : ` of journal entry ${number}`} has ended the thread ${consequence}` }
+  }
+  if (isDoomedAt(arena, base)) return charge('room', `${ranOutOfHeap ? 'by running out of heap ' : ''}too often: the room is closed`)
+  if (deaths < deathsToDrop || !isSame) return undefined
   if (number !== 0) writeWide(arena, base + atSkipNumber, number)
   // The journal's own header: the number of the entry written last.
   else writeWide(arena, base + atSkipInputsThrough, readWide(arena, base + atJournal + 8))
-  return `${what} has ended the thread twice: ${number === 0 ? 'inputs that are not committed' : 'this entry\'s handler'} will not run`
+  return number === 0 ? charge('inputs', 'twice: inputs that are not committed will not run') : charge('entry', 'twice: this entry\'s handler will not run')
 }
 
 const isDoomedAt = ({ u32 }: Arena, base: number): boolean =>

@@ -2,6 +2,7 @@
  * Fills a new room from a stored one, by the names of tables and fields: added fields take their defaults, removed ones are dropped, what can
  * be said without loss in the new type is converted. Anything else is told by name, and the room does not open. Worker thread.
  */
+import { graceMsMax } from '../src/base/limits.js'
 import { placeRow, recount } from '../src/memory/rows.js'
 import type { FieldTable } from '../src/schema/field-tables.js'
 import { defaultOf } from '../src/schema/values.js'
@@ -10,7 +11,7 @@ import type { Replica, ReplicaColumn } from '../src/client/table.js'
 import { readValue, type TableContext } from '../src/client/tables.js'
 import type { Column } from '../src/schema/index.js'
 import type { ActiveRoom } from './active-room.js'
-import type { AuthorTable } from './author-table.js'
+import { engineColumn, engineText, type AuthorTable } from './author-table.js'
 import type { NumberArray } from './columns.js'
 import { BadStore } from './stored-room.js'
 
@@ -22,6 +23,24 @@ export function fillFromStore(room: ActiveRoom, stored: readonly Replica[]): voi
     const from = context.replica(table.name)
     if (from !== undefined) fillTable(table, from, context)
   }
+  checkEngineTables(room)
+}
+
+/** What the engine itself goes by: a time that is none would never come, or always. */
+function checkEngineTables({ type, tables, book: { clock }, forkSeq }: ActiveRoom): void {
+  const check = (holds: boolean, what: string): void => { if (!holds) throw new BadStore(`${what} cannot be`) }
+  for (const table of [tables[0], tables[type.roomTable], tables[type.optionsTable], tables[type.listingTable]]) check(table.has(0), `${table.name} without a row`)
+  for (const value of [clock.tick, clock.timeMs, clock.order]) check(value >= 0 && value <= Number.MAX_SAFE_INTEGER, `a clock at ${value}`)
+  check(clock.roomChangedSeq <= forkSeq, `a change at ${clock.roomChangedSeq}`)
+  const each = (table: AuthorTable, name: string, holds: (value: number) => boolean): void => {
+    const column = engineColumn(table, name)
+    for (const row of table.rows()) check(holds(column[row]), `${table.name}.${name} of ${column[row]}`)
+  }
+  const sessions = tables[type.sessionsTable], ids = [...sessions.rows()].map((row) => engineText(sessions, 'sessionId').get(row))
+  check(new Set(ids).size === ids.length, 'two sessions of one id')
+  each(sessions, 'changedSeq', (value) => value <= forkSeq)
+  each(sessions, 'graceUntil', (value) => value <= clock.timeMs + graceMsMax)
+  for (const number of type.timerTables.values()) for (const name of ['$due', '$armed']) each(tables[number], name, (value) => value >= 0)
 }
 
 function fillTable(table: AuthorTable, from: Replica, context: TableContext): void {

@@ -11,6 +11,7 @@ import { engineColumn, type AuthorTable } from './author-table.js'
 import type { NumberArray } from './columns.js'
 import { isLost } from './connections.js'
 import { guard, type Reporter } from './guard.js'
+import { committedSeq } from './history.js'
 import type { BookedSession } from './session-book.js'
 import type { Timers } from './timers.js'
 
@@ -21,6 +22,8 @@ export interface Actor {
   /** A join or resume that the room refuses. */
   refuse(connection: number, code: string): void
   count(metric: CountedMetric, by: number): void
+  /** Inputs that a client was told are applied, and that this room does not have. */
+  lost(session: string, inputs: number): void
 }
 
 /** True if a turn is due: at its time, or, without ticks, as soon as something waits. */
@@ -64,6 +67,7 @@ function skipMissedTicks({ room, count }: Actor, nowMs: number, tickMs: number):
   if (nowMs - room.dueMs <= ticksBehindMax * tickMs) return
   const missed = Math.floor((nowMs - room.dueMs) / tickMs)
   room.dueMs += missed * tickMs
+  room.load.missed += missed
   count('ticksMissed', missed)
 }
 
@@ -90,8 +94,14 @@ const timersPerTurnMax = 10_000
 function applyEntries(actor: Actor): void {
   const { room } = actor
   while (room.nackBytes < nackBytesPerFlushMax) {
+    const { cursor } = room.journal
     const entry = nextEntry(room.journal)
     if (entry === undefined) return
+    if (entry.kind === toWorker.join && room.book.awaitsFlush()) {
+      // Read again in the next turn, as all that came behind it.
+      room.journal.cursor = cursor
+      return
+    }
     const { number } = entry
     applyEntry(actor, entry)
     room.appliedThrough = number
@@ -124,7 +134,7 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   if (join === undefined) return actor.refuse(connection, 'bad-join')
   if (book.slotOf(connection) >= 0) return
   if (book.clock.locked === 1) return actor.refuse(connection, 'room-locked')
-  const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes))
+  const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes), committedSeq(arena, room.layout) + 1)
   if (session === undefined) return actor.refuse(connection, 'room-full')
   const { onJoin } = type.definition.handlers
   if (onJoin !== undefined) {
@@ -164,10 +174,10 @@ function applyResume(actor: Actor, entry: JournalEntry): void {
 }
 
 /** A client that no longer holds inputs which this room has not applied was told that they are: the room went back to a snapshot. */
-function raiseInputs({ room, count }: Actor, slot: number, through: number): void {
+function raiseInputs({ room, lost }: Actor, slot: number, through: number): void {
   const applied = room.book.appliedThroughOf(slot)
   if (through <= applied) return
-  count('inputsLost', through - applied)
+  lost(room.book.at(slot).id, through - applied)
   room.book.setAppliedThrough(slot, through)
 }
 

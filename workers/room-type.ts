@@ -2,10 +2,13 @@
  * A room type as a worker knows it: the author's module, its field tables with the engine's own behind them, and where those are.
  * Made once per thread from the bundles; the same bundles give the same numbers on every thread.
  */
+import { keyWords } from '../src/base/key-stream.js'
 import { timersPerNameMax, userBytesMax } from '../src/base/limits.js'
 import { generationField, idField, type EntityTable, type FieldTable, type FullTables, type PublicTables } from '../src/schema/field-tables.js'
 import { fieldsOf, fullTablesOf, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
+import { blockBytesFor } from '../src/memory/arena.js'
 import type { CatalogEntry } from '../src/memory/crossing.js'
+import { layoutRoom } from '../src/memory/room-layout.js'
 import { normalise, type NormalDefinition, type RoomModule } from '../src/room/define.js'
 import { invertIndex, type PublicIndex } from './public-index.js'
 
@@ -34,18 +37,18 @@ const engineTable = (name: string, capacity: number, fields: readonly FieldTable
   ({ name, capacity, audience: 'server', ids: false, fields })
 
 /**
- * Who is in the room. A session's slot is its row. `connection` 0: dropped, and kept until room time `graceUntil`. `generation`: of the newest
+ * Who is in the room. A session's slot is its row. `joinedSeq`: of the first record that knows it; what the same slot was told before is another's. `connection` 0: dropped, and kept until room time `graceUntil`. `generation`: of the newest
  * token that its client is known to have. `ownRow`, `rowGeneration` and `hasRow` are the ref of its own row.
  */
 const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions', capacity, [
   serverText('sessionId', 24), server('connection', 'f64', 8), server('appliedThrough', 'u32', 4), server('changedSeq', 'f64', 8),
-  server('generation', 'u32', 4), server('graceUntil', 'f64', 8), server('joinedMs', 'f64', 8), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
+  server('generation', 'u32', 4), server('graceUntil', 'f64', 8), server('joinedMs', 'f64', 8), server('joinedSeq', 'f64', 8), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
   { ...serverText('user', userBytesMax), isJournaled: true },
 ])
 
-/** The room's own state: random numbers, time, the last changed seq of its stream, and the last order given to a timer or a row. The servers' stream changes with every record. */
+/** The room's own state: the key of its random numbers and how many were drawn, time, the last changed seq of its stream, and the last order given to a timer or a row. The servers' stream changes with every record. */
 const roomTable = engineTable('$room', 1, [
-  server('random0', 'u32', 4), server('random1', 'u32', 4), server('random2', 'u32', 4), server('random3', 'u32', 4),
+  ...Array.from({ length: keyWords }, (_, n) => server(`random${n}`, 'u32', 4)), server('drawn', 'f64', 8),
   server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('order', 'f64', 8), server('locked', 'u8', 1),
 ])
 
@@ -86,5 +89,7 @@ export const layoutLimitsOf = (type: RoomType): { sessions: number; generationFi
   ({ sessions: type.definition.maxSessions, generationField, idField })
 
 /** What the main thread is told of a type. */
-export const catalogOf = ({ number, name, tables, hash, full, definition }: RoomType): CatalogEntry =>
-  ({ number, name, tables, hash, listing: full.listing, opens: definition.opens, tickHz: definition.tickHz, flushHz: definition.flushHz, maxSessions: definition.maxSessions, durability: definition.durability, version: definition.version })
+export const catalogOf = (type: RoomType): CatalogEntry => {
+  const { number, name, tables, hash, full, definition: { opens, tickHz, flushHz, maxSessions, durability, version } } = type
+  return { number, name, tables, hash, listing: full.listing, opens, tickHz, flushHz, maxSessions, durability, version, blockBytes: blockBytesFor(layoutRoom(full, layoutLimitsOf(type), 0).bytes) }
+}

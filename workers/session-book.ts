@@ -2,14 +2,17 @@
  * The engine's own tables of a room, as plain accessors: who is in it (`$sessions`), its clock and random numbers (`$room`).
  * Worker thread. What is written here is live state like any other: it is committed with the next record and comes back with a successor.
  */
-import { nextFloat, nextInt, seedPrng } from '../src/base/prng.js'
-import { isAlive, nextRow, packRef } from '../src/memory/rows.js'
+import { blockWords, keyWords, writeBlock } from '../src/base/key-stream.js'
+import { hasFree, isAlive, nextRow, packRef } from '../src/memory/rows.js'
 import type { Session } from '../src/room/types.js'
 import { addEvent, ownRowEvent, type SectionWriter } from '../src/wire/section.js'
 import { engineColumn, engineText, refersToLiving, type AuthorTable } from './author-table.js'
 
-/** A session as handlers get it; `slot` is its row in `$sessions`. */
-export interface BookedSession extends Session { readonly slot: number }
+/**
+ * A session as handlers get it; `slot` is its row in `$sessions`. An author may keep it for longer than it lasts: once it has left, its slot
+ * is another's.
+ */
+export interface BookedSession extends Session { readonly slot: number; readonly hasLeft: boolean }
 
 /** `order`: the last number given to a timer or a row, so that what came first is known to a successor too. */
 export interface Clock { tick: number; timeMs: number; roomChangedSeq: number; order: number; locked: number }
@@ -19,10 +22,13 @@ export interface SessionBook {
   readonly random: { float(): number; int(below: number): number }
   readonly byId: ReadonlyMap<string, BookedSession>
   readonly size: number
-  seed(seed: number): void
+  /** `key`: the words of a key that nobody can guess. */
+  seed(key: Uint32Array): void
   has(slot: number): boolean
-  /** A new session; undefined if the room is full. `user`: JSON. */
-  enter(connection: number, id: string, user: string): BookedSession | undefined
+  /** Somebody has left, but the slot is given out again only behind the flush that says so. */
+  awaitsFlush(): boolean
+  /** A new session; undefined if the room is full. `user`: JSON. `seq`: of the record that will tell of it. */
+  enter(connection: number, id: string, user: string, seq: number): BookedSession | undefined
   leave(slot: number): void
   /** Its connection is gone; it may come back until room time `graceUntil`. */
   drop(slot: number, graceUntil: number): void
@@ -44,6 +50,8 @@ export interface SessionBook {
   /** Returns the seq at which the session's stream last changed, and sets it to `seq`. */
   takeChangedSeq(slot: number, seq: number): number
   changedSeqOf(slot: number): number
+  /** The first record that knows the session. */
+  joinedSeqOf(slot: number): number
   putOwnRow(section: SectionWriter, slot: number): void
   /** Slots whose own row has been despawned since they were last asked for. */
   lostRows(): number[]
@@ -55,7 +63,8 @@ export interface BookHooks { onOwnRow(slot: number): void; onEnd(slot: number): 
 
 export function createSessionBook(sessions: AuthorTable, room: AuthorTable, player: AuthorTable | undefined, hooks: BookHooks): SessionBook {
   const connection = engineColumn(sessions, 'connection'), appliedThrough = engineColumn(sessions, 'appliedThrough')
-  const changedSeq = engineColumn(sessions, 'changedSeq'), generation = engineColumn(sessions, 'generation')
+  const changedSeq = engineColumn(sessions, 'changedSeq'), joinedSeq = engineColumn(sessions, 'joinedSeq')
+  const generation = engineColumn(sessions, 'generation')
   const graceUntil = engineColumn(sessions, 'graceUntil'), users = engineText(sessions, 'user')
   const ids = engineText(sessions, 'sessionId')
   const bySlot: (BookedSession | undefined)[] = []
@@ -67,14 +76,16 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
   const enroll = (slot: number): BookedSession => {
     const session: BookedSession = {
       slot, id: ids.get(slot), user: userOf(users.get(slot), ids.get(slot)),
-      get connected() { return connection[slot] !== 0 },
-      get row() { return bySlot[slot] === session ? own.get(slot) : undefined },
+      get hasLeft() { return bySlot[slot] !== session },
+      get connected() { return !session.hasLeft && connection[slot] !== 0 },
+      get row() { return session.hasLeft ? undefined : own.get(slot) },
       set row(value: number | undefined) {
+        if (session.hasLeft) return
         if (value !== undefined && !player?.has(value)) throw new RangeError('session.row: needs a living row of the schema\'s player table')
         own.set(slot, value)
         hooks.onOwnRow(slot)
       },
-      end: () => { if (bySlot[slot] === session) hooks.onEnd(slot) },
+      end: () => { if (!session.hasLeft) hooks.onEnd(slot) },
     }
     bySlot[slot] = session
     byId.set(session.id, session)
@@ -86,9 +97,10 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
     clock, random, byId, seed,
     get size() { return sessions.size },
     has: (slot) => isAlive(sessions.rowsOf, slot),
-    enter: (by, id, user) => {
+    awaitsFlush: () => sessions.size < sessions.capacity && !hasFree(sessions.rowsOf),
+    enter: (by, id, user, seq) => {
       if (sessions.size >= sessions.capacity) return undefined
-      return enroll(sessions.spawn({ sessionId: id, connection: by, user, joinedMs: clock.timeMs }))
+      return enroll(sessions.spawn({ sessionId: id, connection: by, user, joinedMs: clock.timeMs, joinedSeq: seq }))
     },
     leave: (slot) => {
       byId.delete(bySlot[slot]!.id)
@@ -129,6 +141,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       return before
     },
     changedSeqOf: (slot) => changedSeq[slot],
+    joinedSeqOf: (slot) => joinedSeq[slot],
     putOwnRow: (section, slot) => addEvent(section, ownRowEvent, own.bytesOf(slot)),
     lostRows: () => {
       const lost: number[] = []
@@ -197,16 +210,30 @@ function createClock(room: AuthorTable): Pick<SessionBook, 'clock' | 'random' | 
   }
   const names = ['tick', 'timeMs', 'roomChangedSeq', 'order', 'locked']
   const clock = Object.defineProperties({}, Object.fromEntries(names.map((name) => [name, field(name)]))) as Clock
-  const state = new Uint32Array(4)
-  const words = [0, 1, 2, 3].map((n) => engineColumn(room, `random${n}`))
-  const load = (): void => { for (let n = 0; n < 4; n++) state[n] = words[n][0] }
-  const store = <T>(result: T): T => { for (let n = 0; n < 4; n++) words[n][0] = state[n]; return result }
+  return { clock, ...createRandom(room) }
+}
+
+/** The room's random numbers: a key stream whose key and place are the room's state. */
+function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
+  const keyColumns = Array.from({ length: keyWords }, (_, n) => engineColumn(room, `random${n}`)), drawn = engineColumn(room, 'drawn')
+  const block = new Uint32Array(blockWords), key = new Uint32Array(keyWords)
+  let inBlock = -1
+  const next = (): number => {
+    const number = drawn[0]++, wanted = Math.floor(number / blockWords)
+    if (wanted !== inBlock) {
+      for (let n = 0; n < keyWords; n++) key[n] = keyColumns[n][0]
+      writeBlock(block, key, wanted)
+      inBlock = wanted
+    }
+    return block[number % blockWords]
+  }
+  const float = (): number => next() / 0x1_0000_0000
   return {
-    clock,
-    seed: (seed) => { seedPrng(state, seed); store(undefined) },
-    random: {
-      float: () => { load(); return store(nextFloat(state)) },
-      int: (below) => { load(); return store(nextInt(state, below)) },
+    seed: (words) => {
+      for (let n = 0; n < keyWords; n++) keyColumns[n][0] = words[n]
+      drawn[0] = 0
+      inBlock = -1
     },
+    random: { float, int: (below) => Math.floor(float() * below) },
   }
 }

@@ -103,9 +103,13 @@ function ownedRows(room: ActiveRoom, plan: TablePlan, slot: number): number[] {
 const ownBytesMax = (room: ActiveRoom): number => room.plans.reduce((sum, { layout, rows }) =>
   room.type.index.hasOwned[layout.index] ? sum + rows.size * layout.columns.reduce((bytes, { field }) => bytes + field.bytes, 8) : sum, 2048)
 
-/** True if history has all that the client misses, of both its streams. */
+/**
+ * True if history has all that the client misses, of both its streams. Positions are what clients say: one from before the session began would be
+ * answered with what its slot's stream told somebody else.
+ */
 function isCovered(room: ActiveRoom, { seq, slot }: Waiting): boolean {
   const { arena, layout, book } = room
+  if (seq < book.joinedSeqOf(slot)) return false
   if (oldestSeq(arena, layout) <= seq + 1) return true
   const isStreamCovered = (stream: number, changedSeq: number): boolean => changedSeq <= seq || oldestPrevSeq(room, stream, seq) <= seq
   return isStreamCovered(roomStream, book.clock.roomChangedSeq) && isStreamCovered(sessionStream(slot), book.changedSeqOf(slot))

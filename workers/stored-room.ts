@@ -7,8 +7,8 @@
  */
 import type { RingWriter } from '../src/memory/ring.js'
 import { send, toMain, wideWords } from '../src/memory/crossing.js'
-import { rowsMax } from '../src/base/limits.js'
-import { kinds, type EntityTable, type FieldTable } from '../src/schema/field-tables.js'
+import { arenaBytesMax, rowsMax } from '../src/base/limits.js'
+import { isSlot, kinds, type EntityTable, type FieldTable } from '../src/schema/field-tables.js'
 import { serverStream, type SectionWriter } from '../src/wire/section.js'
 import { applySection, openSection } from '../src/client/apply.js'
 import { createReplica, type Replica } from '../src/client/table.js'
@@ -56,8 +56,9 @@ export function readStoredRoom(bytes: Uint8Array): Replica[] {
   const replicas: Replica[] = []
   try {
     for (const { stream, entry } of entriesOf(bytes)) {
-      if (stream === tablesStream) replicas.push(...readTables(entry).map(createReplica))
-      else readChunk(entry, replicas)
+      if (stream !== tablesStream) readChunk(entry, replicas)
+      else if (replicas.length === 0) replicas.push(...readTables(entry).map(createReplica))
+      else throw new BadStore('there are field tables twice')
     }
   } catch (error) {
     throw error instanceof BadStore ? error : new BadStore((error as Error).message)
@@ -97,5 +98,12 @@ function readTables(json: Uint8Array): EntityTable[] {
   const isTable = (table: EntityTable): boolean =>
     typeof table.name === 'string' && isCount(table.capacity, rowsMax * 2) && Array.isArray(table.fields) && table.fields.every(isField)
   if (!Array.isArray(tables) || !tables.every(isTable)) throw new BadStore('the field tables are none')
+  if (tables.reduce((sum, table) => sum + replicaBytes(table), 0) > arenaBytesMax / copiesMin) throw new BadStore('the field tables say more than an arena holds')
   return tables
 }
+
+/** A room's block holds its rows at least so often: live, committed, in the record and snapshot that its areas are made for. */
+const copiesMin = 6
+
+/** What a replica takes: values, what marks a row, and the references to values that lie in slots. */
+const replicaBytes = ({ capacity, fields }: EntityTable): number => capacity * fields.reduce((sum, field) => sum + field.bytes + (isSlot(field) ? 8 : 0), 3)

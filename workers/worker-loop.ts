@@ -4,10 +4,11 @@
  * Sleep is `Atomics.wait` on the arena's wake word until the next room is due, so that inputs wake it at once; one turn of the event loop
  * goes before it, for promises and timers of authors. Invariant: nothing is published without a bell under way.
  */
+import { getHeapStatistics } from 'node:v8'
 import { monotonicMs } from '../src/base/clock.js'
-import { armDoorbell, countTurn, freeBlock, openBlocks, type Arena, type Block } from '../src/memory/arena.js'
+import { armDoorbell, countLoop, freeBlock, openBlocks, type Arena, type Block } from '../src/memory/arena.js'
 import { atInputRing, atWake } from '../src/memory/arena-layout.js'
-import { openFlags, openWords, send, toMain, wideWords } from '../src/memory/crossing.js'
+import { openFlags, openWords, send, toMain, wideWords, type ReportLevel, type WorkerTally } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
 import { hasEntries } from '../src/memory/journal.js'
 import { atStays, atStoredSeq, atTickUs } from '../src/memory/room-layout.js'
@@ -24,11 +25,13 @@ import { drainInbox, type InboxHandlers } from './inbox.js'
 import { serveFetches } from './fetch.js'
 import { followRecord } from './following.js'
 import { attachRoom, openRoom, stepDown, takeOver, type OpenContext } from './open-room.js'
+import { addTurn, createLoadWindow, lookAtLoad, type LoadWindow } from './load.js'
 import { isDeadlyToOpen, isDoomed } from './poison.js'
 import { endSession, isDue, takeTurn, type Actor } from './room-actor.js'
 import type { RoomType } from './room-type.js'
 import { serveWaiting } from './snapshots.js'
 import { storeRoom } from './stored-room.js'
+import { countTurn, isTallyDue, takeTally, type Tally } from './tally.js'
 
 export interface Worker {
   readonly arena: Arena
@@ -42,6 +45,9 @@ export interface Worker {
   readonly closed: Map<number, Block>
   /** Blocks of rooms that no thread can run: the main thread is yet to be told. */
   readonly doomed: Map<number, Block>
+  readonly tally: Tally
+  log(level: ReportLevel, fields: Record<string, unknown>, text: string): void
+  tell(told: WorkerTally): void
   ringBell(): void
   /** What the main thread has posted as stored of a room, once. */
   takeStored(roomKey: number): Uint8Array | undefined
@@ -51,8 +57,10 @@ export interface Worker {
 const sleepMsMax = 250
 /** After a flush that found no space the loop looks again this soon. */
 const retryMs = 1
+const lookEveryMs = 1000
 /** What a stop may wait for the main thread to take. */
 const storeAllMsMax = 5000
+const roomsNamedMax = 100
 
 /** Runs until the main thread says stop. */
 export async function runLoop(worker: Worker): Promise<void> {
@@ -60,21 +68,27 @@ export async function runLoop(worker: Worker): Promise<void> {
   const input = createRingReader(arena, atInputRing, inputRingBytes)
   recoverRooms(worker)
   let stopped = false
-  let rungAt = -1
+  const load = createLoadWindow(monotonicMs())
+  let rungAt = -1, awakeMs = monotonicMs(), lookMs = awakeMs
   const handlers = inboxHandlers(worker, () => { stopped = true })
   while (!stopped) {
     const wakes = wakeCount(arena, atWake)
-    drainInbox(input, handlers)
+    const isMore = drainInbox(input, handlers)
     closeDoomed(worker)
     const dueMs = runRooms(worker)
     if (worker.output.head !== rungAt) {
       rungAt = worker.output.head
       if (armDoorbell(arena)) worker.ringBell()
     }
-    countTurn(arena)
+    countLoop(arena)
     await nextTurn()
-    const ms = Math.min(dueMs - monotonicMs(), sleepMsMax)
+    const now = monotonicMs()
+    worker.tally.busyMs += now - awakeMs
+    if (isTallyDue(worker.tally, now)) tellTally(worker, now)
+    if (now - lookMs >= lookEveryMs) { lookMs = now; tellLoad(worker, load, now) }
+    const ms = isMore ? 0 : Math.min(dueMs - now, sleepMsMax)
     if (ms > 0 && !stopped) sleepOn(arena, atWake, wakes, ms)
+    awakeMs = ms > 0 ? monotonicMs() : now
   }
   await storeAll(worker)
 }
@@ -169,10 +183,7 @@ function runRooms(worker: Worker): number {
       continue
     }
     if (room.hold === 'halting') halt(worker, actor)
-    if (isDue(actor, now)) {
-      if (takeTurn(actor, now)) flushActor(worker, actor)
-      worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = (monotonicMs() - now) * 1000
-    }
+    if (isDue(actor, now)) runTurn(worker, actor, now)
     if (room.isCommitted) serve(worker, room)
     if (room.listingDue && room.isCommitted) tellListing(worker, room)
     if (room.isSaveDue) save(worker, room, now)
@@ -189,9 +200,34 @@ function serve({ section, output }: Worker, room: ActiveRoom): void {
   serveFetches(room, section, output)
 }
 
-function flushActor(worker: Worker, { room }: Actor): void {
+/** One turn of a room, and the flush behind it. Trying again what found no space is not counted: it comes every millisecond. */
+function runTurn(worker: Worker, actor: Actor, nowMs: number): void {
+  const { room } = actor, { dueMs } = room
+  const isRetry = room.flushSkipped && nowMs < dueMs && !hasEntries(room.journal)
+  if (takeTurn(actor, nowMs)) flushActor(worker, actor)
+  if (isRetry) return
+  const ms = monotonicMs() - nowMs
+  worker.arena.u32[(room.layout.base + atTickUs) >>> 2] = ms * 1000
+  countTurn(worker.tally, room.type.name, ms, nowMs < dueMs ? Infinity : nowMs - dueMs)
+  addTurn(room, ms)
+  if (room.flushSkipped) worker.context.count(room, 'flushSkipped', 1)
+}
+
+function flushActor({ flusher, context }: Worker, { room }: Actor): void {
   for (const slot of room.book.lostRows()) room.ownRows.add(slot)
-  flushRoom(worker.flusher, room)
+  const { missedEvents } = room
+  flushRoom(flusher, room)
+  if (missedEvents > 0 && room.missedEvents === 0) context.count(room, 'eventsMissed', missedEvents)
+}
+
+function tellTally({ tally, actors, tell }: Worker, nowMs: number): void {
+  const sessions = (type: string): number => [...actors.values()].reduce((sum, { room }) => room.type.name === type ? sum + room.book.size : sum, 0)
+  tell(takeTally(tally, nowMs, getHeapStatistics().used_heap_size, sessions))
+}
+
+function tellLoad({ arena, actors, log }: Worker, window: LoadWindow, nowMs: number): void {
+  const rooms = [...actors.values()].map(({ room }) => room)
+  for (const { text, fields } of lookAtLoad(window, arena.worker, rooms, nowMs)) log('warn', fields, text)
 }
 
 /** What joins and lists may know of the room; it was committed, so a successor tells the same. */
@@ -247,6 +283,9 @@ async function storeAll(worker: Worker): Promise<void> {
     }
     if (armDoorbell(worker.arena)) worker.ringBell()
   }
+  const unstored = [...left].map(({ room }) => room.id)
+  if (unstored.length > 0) worker.log('error', { worker: worker.arena.worker, rooms: unstored.slice(0, roomsNamedMax), count: unstored.length }, `rooms of worker ${worker.arena.worker} could not be stored in time (${unstored.length}), ${unstored[0]} among them: what they changed since they were last stored is lost`)
+  tellTally(worker, monotonicMs())
 }
 
 function shouldClose(room: ActiveRoom, nowMs: number): boolean {

@@ -34,6 +34,10 @@ export interface Position { readonly epoch: number; readonly seq: number }
 
 export const isBehind = (a: Position, b: Position): boolean => a.epoch < b.epoch || a.epoch === b.epoch && a.seq < b.seq
 
+/** Whether a log may go on with `next` behind `last`, the record before it that was read: within an epoch nothing is left out. */
+export const isNext = (last: Position | undefined, next: Position): boolean =>
+  last === undefined || isBehind(last, next) && (last.epoch !== next.epoch || last.seq + 1 === next.seq)
+
 export interface StoredSnapshot extends Position {
   /** Opaque here: workers/stored-room.ts writes and reads it. */
   readonly data: Uint8Array
@@ -110,7 +114,7 @@ export interface Backplane {
    * Rejects: stale, log-older, log-gap, backplane-busy.
    */
   publish(roomId: string, record: LoggedRecord & { readonly isLogged: boolean }): Promise<void>
-  /** The log behind a position, in order, up to where it ends when its end is reached. Throws: data-bad. */
+  /** The log behind a position, in order and without holes, up to where it ends when its end is reached. Throws: data-bad, also if it is cut meanwhile. */
   readLog(roomId: string, after: Position): AsyncIterable<LoggedRecord>
   /** Hears a room's channel until the function that it gives back is called. */
   follow(roomId: string, follower: Follower): () => void
@@ -126,9 +130,15 @@ export interface Backplane {
   close(): Promise<void>
 }
 
-/** Milliseconds above ten bits of the claimant's, so that two that claim at once do not get the same. */
-export const epochOf = (stored: number, seen: number, wallMs: number, claimant: number): number =>
-  Math.max(high(stored) + 1, high(seen) + 1, wallMs) * claimants + claimant % claimants
+/**
+ * Milliseconds above ten bits of the claimant's, so that two that claim at once do not get the same. `ahead`: up to a second, drawn at random where a
+ * store may forget what it granted, so that the same claimant does not get the same again.
+ */
+export const epochOf = (stored: number, seen: number, wallMs: number, claimant: number, ahead = 0): number =>
+  (Math.max(high(stored) + 1, high(seen) + 1, wallMs) + ahead) * claimants + claimant % claimants
+
+/** True for an epoch that others can follow, below 2^53. */
+export const isEpoch = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 52
 
 export const claimants = 1024
 const high = (epoch: number): number => Math.floor(epoch / claimants)

@@ -12,6 +12,7 @@ import { readLogged, writeLogged } from './stored-value.js'
 interface Append { readonly key: LogKey; readonly value: Buffer; readonly done: () => void; readonly failed: (error: unknown) => void }
 
 export interface EmbeddedLog {
+  readonly path: string
   readonly ops: StoreFile['ops']
   /** Where each room's log ends, for rooms that have logged or stored something since the start. */
   readonly ends: Map<string, Position>
@@ -19,13 +20,14 @@ export interface EmbeddedLog {
   isWriting: boolean
 }
 
-export const createEmbeddedLog = ({ ops }: StoreFile): EmbeddedLog => ({ ops, ends: new Map(), appends: [], isWriting: false })
+export const createEmbeddedLog = ({ path, ops }: StoreFile): EmbeddedLog => ({ path, ops, ends: new Map(), appends: [], isWriting: false })
 
 /** Throws at once if the record is not the next one. */
 export function appendRecord(log: EmbeddedLog, roomId: string, logged: LoggedRecord): Promise<void> {
   const { epoch, seq } = logged, end = endOf(log, roomId)
-  if (end !== undefined && !isBehind(end, logged)) throw new KasagiError('log-older', `the log of ${roomId} ends with ${end.epoch}-${end.seq}, not before ${epoch}-${seq}`)
-  if (end?.epoch === epoch && seq > end.seq + 1) throw new KasagiError('log-gap', `the log of ${roomId} ends with seq ${end.seq}, not to be followed by ${seq}`)
+  const problem = (code: string): KasagiError => new KasagiError(code, `the log of ${roomId} ends with ${end!.epoch}-${end!.seq}; ${epoch}-${seq} is not the next`)
+  if (end !== undefined && !isBehind(end, logged)) throw problem('log-older')
+  if (end?.epoch === epoch && seq > end.seq + 1) throw problem('log-gap')
   log.ends.set(roomId, { epoch, seq })
   return new Promise((done, failed) => {
     log.appends.push({ key: [roomId, epoch, seq], value: Buffer.from(writeLogged(logged)), done, failed })
@@ -46,7 +48,7 @@ async function writeAppends(log: EmbeddedLog): Promise<void> {
     const batch = log.appends
     log.appends = []
     try {
-      await written(log.ops.batch(() => { for (const { key, value } of batch) void log.ops.put(key, value) }))
+      await written(log, log.ops.batch(() => { for (const { key, value } of batch) void log.ops.put(key, value) }))
       for (const { done } of batch) done()
     } catch (error) {
       // What follows them must not be in the log without them.

@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { wallMs } from '../base/clock.js'
 import { KasagiError } from '../base/errors.js'
 import { logPageRecords } from '../base/limits.js'
-import { epochOf, isBehind, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot } from './backplane.js'
+import {
+  epochOf, isBehind, isEpoch, isNext, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot,
+} from './backplane.js'
 import { takeDataFolder } from './data-folder.js'
 import { appendRecord, continueLog, createEmbeddedLog, cutLog, readRecords, removeLog, type EmbeddedLog } from './embedded-log.js'
 import { createRoomOrder, ended, runAlone, runBeside, type RoomOrder } from './room-order.js'
@@ -16,7 +18,8 @@ import { epochKey, openStoreFile, snapshotKey, written, type StoreFile } from '.
 import { readStored, writeStored } from './stored-value.js'
 import { createUnanswered, runCounted, type Unanswered } from './unanswered.js'
 
-export interface EmbeddedStore { readonly backplane: Backplane; readonly secret: string }
+/** `killed`: the process that held the folder before, if it ended without letting go of it. */
+export interface EmbeddedStore { readonly backplane: Backplane; readonly secret: string; readonly killed: number | undefined }
 
 /** What is known of a room's owners. */
 interface Epoch { readonly epoch: number; readonly version: number }
@@ -44,7 +47,7 @@ export function openEmbeddedStore(folder: string): EmbeddedStore {
       data.release()
       if (!isKept) rmSync(data.path, { recursive: true, force: true })
     }
-    return { secret: data.secret, backplane: backplaneOver(store, isKept ? folder : '', close) }
+    return { secret: data.secret, killed: data.killed, backplane: backplaneOver(store, isKept ? folder : '', close) }
   } catch (error) {
     data.release()
     throw error
@@ -60,21 +63,21 @@ function backplaneOver(store: Store, place: string, close: () => Promise<void>):
   return {
     place, close, instance: 0, leaseMs: Infinity,
     listen: (events) => { store.events = events },
-    claim: (roomId, { seen, version }) => runAlone(order, roomId, async () => ({ kind: 'granted', epoch: await grant(store.rooms, roomId, seen, version, 0) })),
-    renew: (roomId, at) => runAlone(order, roomId, () => renew(store.rooms, roomId, at)),
+    claim: (roomId, { seen, version }) => runAlone(order, roomId, async () => ({ kind: 'granted', epoch: await grant(store, roomId, seen, version, 0) })),
+    renew: (roomId, at) => runAlone(order, roomId, () => renew(store, roomId, at)),
     release: (roomId, epoch) => runAlone(order, roomId, async () => {
       checkOwner(store.rooms, roomId, epoch)
       store.log.ends.delete(roomId)
     }),
     handOver: (roomId, { epoch, to, version }) => runAlone(order, roomId, async () => {
       checkOwner(store.rooms, roomId, epoch)
-      return grant(store.rooms, roomId, epoch, version, to)
+      return grant(store, roomId, epoch, version, to)
     }),
     load: (roomId) => runAlone(order, roomId, async () => readSnapshot(store.rooms, roomId)),
     store: (roomId, snapshot) => runAlone(order, roomId, () => storeSnapshot(store, roomId, snapshot)),
     remove: (roomId, epoch) => runAlone(order, roomId, async () => {
       checkOwner(store.rooms, roomId, epoch)
-      await written(store.rooms.batch(() => {
+      await written(store, store.rooms.batch(() => {
         void store.rooms.remove(snapshotKey(roomId))
         removeLog(store.log, roomId)
       }))
@@ -98,28 +101,28 @@ function backplaneOver(store: Store, place: string, close: () => Promise<void>):
   }
 }
 
-async function grant(rooms: Rooms, roomId: string, seen: number, version: number, instance: number): Promise<number> {
+async function grant({ path, rooms }: StoreFile, roomId: string, seen: number, version: number, instance: number): Promise<number> {
   const known = readEpoch(rooms, roomId)
   if (known.version > version) throw new KasagiError('version-older', `${roomId} was run by version ${known.version}, this is ${version}`)
   const epoch = epochOf(known.epoch, seen, wallMs(), instance)
   if (!Number.isSafeInteger(epoch)) throw new KasagiError('data-bad', `${roomId} has no epoch left above ${known.epoch} and ${seen}`)
-  await writeEpoch(rooms, roomId, { epoch, version })
+  await writeEpoch({ path, rooms }, roomId, { epoch, version })
   return epoch
 }
 
-async function renew(rooms: Rooms, roomId: string, { epoch, version }: Epoch): Promise<'renewed' | 'restored'> {
+async function renew({ path, rooms }: StoreFile, roomId: string, { epoch, version }: Epoch): Promise<'renewed' | 'restored'> {
   const known = readEpoch(rooms, roomId)
   if (known.epoch === epoch) return 'renewed'
   if (known.epoch > epoch) checkOwner(rooms, roomId, epoch)
-  await writeEpoch(rooms, roomId, { epoch, version: Math.max(version, known.version) })
+  await writeEpoch({ path, rooms }, roomId, { epoch, version: Math.max(version, known.version) })
   return 'restored'
 }
 
-async function storeSnapshot({ rooms, log }: Store, roomId: string, snapshot: StoredSnapshot): Promise<void> {
+async function storeSnapshot({ path, rooms, log }: Store, roomId: string, snapshot: StoredSnapshot): Promise<void> {
   checkOwner(rooms, roomId, snapshot.epoch)
   const old = readSnapshot(rooms, roomId)
   if (old !== undefined && isBehind(snapshot, old)) throw new KasagiError('stale', `${roomId} is stored at seq ${old.seq} already, not ${snapshot.seq}`)
-  await written(rooms.batch(() => {
+  await written({ path }, rooms.batch(() => {
     void rooms.put(snapshotKey(roomId), Buffer.from(writeStored(snapshot)))
     cutLog(log, roomId, snapshot)
   }))
@@ -131,12 +134,12 @@ function readEpoch(rooms: Rooms, roomId: string): Epoch {
   if (bytes === undefined) return { epoch: 0, version: 0 }
   try {
     const { epoch, version } = JSON.parse(bytes.toString()) as Partial<Epoch>
-    if (Number.isSafeInteger(epoch) && Number.isSafeInteger(version)) return { epoch: epoch!, version: version! }
+    if (isEpoch(epoch) && Number.isSafeInteger(version)) return { epoch: epoch!, version: version! }
   } catch { /* told below */ }
   throw new KasagiError('data-bad', `what is stored as the epoch of ${roomId} is damaged; nothing was changed`)
 }
 
-const writeEpoch = (rooms: Rooms, roomId: string, epoch: Epoch): Promise<void> => written(rooms.put(epochKey(roomId), Buffer.from(JSON.stringify(epoch))))
+const writeEpoch = ({ path, rooms }: Pick<StoreFile, 'path' | 'rooms'>, roomId: string, epoch: Epoch): Promise<void> => written({ path }, rooms.put(epochKey(roomId), Buffer.from(JSON.stringify(epoch))))
 
 function readSnapshot(rooms: Rooms, roomId: string): StoredSnapshot | undefined {
   const bytes = rooms.get(snapshotKey(roomId))
@@ -164,11 +167,14 @@ function publish(store: Store, roomId: string, { epoch, seq, record }: LoggedRec
 }
 
 async function* readLog({ order, log }: Store, roomId: string, after: Position): AsyncGenerator<LoggedRecord> {
-  for (let at = after; ;) {
-    const page = await runAlone(order, roomId, async () => readRecords(log, roomId, at))
-    yield* page
+  for (let last: Position | undefined; ;) {
+    const page = await runAlone(order, roomId, async () => readRecords(log, roomId, last ?? after))
+    for (const record of page) {
+      if (!isNext(last, record)) throw new KasagiError('data-bad', `the log of ${roomId} lacks what comes before ${record.epoch}-${record.seq}; nothing was changed`)
+      yield record
+      last = record
+    }
     if (page.length < logPageRecords) return
-    at = page[page.length - 1]
   }
 }
 

@@ -1,21 +1,20 @@
 /**
- * An edge's part of the ownership protocol: takes the owner's records in order, notices what is missing, asks for it, and looks for an owner when
- * there is none. Pure.
+ * An edge's part of the ownership protocol: hears the owner, takes its records in order, notices what is missing, and confirms a hand-over. Pure.
  *
- * Invariant: `position` moves only by records that continue it, or with a whole state. What a lower epoch than the highest heard of says is void.
+ * Invariant: what a lower epoch than the highest heard of says is void.
  */
-import { countBeyond, extend, isNewer, isOn, isSame, positionOf, upTo, type Head, type Lineage, type Position } from '../base/lineage.js'
-import type { Event, HeardRecord, Ownership, Turn } from './protocol.js'
-
-export type Of<B, K extends Event<B>['kind']> = Extract<Event<B>, { kind: K }>
+import { claim, lookSoon } from './claiming.js'
+import { isNewer, isOn, isSame, positionOf, upTo, type Head } from '../base/lineage.js'
+import type { HeardRecord, Of, Ownership, Turn } from './protocol.js'
+import { ask, giveUpBeyond, take } from './replica.js'
 
 /** Records kept while a question is open; what comes beyond makes the next question. */
 export const waitingRecordsMax = 256
 /** Unanswered questions before the owner counts as unknown. */
 const triesMax = 3
 
+/** How often an owner renews and beats, and an edge says that it is there. */
 export const beatMs = (leaseMs: number): number => leaseMs / 3
-const answerMs = (leaseMs: number): number => leaseMs / 4
 
 /** Gives up what it had of the lease, and follows whoever has it. The room keeps what is committed. */
 export function becomeEdge<B>({ room, nowMs, effects }: Turn<B>, owner: number): void {
@@ -38,7 +37,9 @@ export function hear<B>(turn: Turn<B>, epoch: number, owner: number): boolean {
   }
   if (room.epoch !== 0 && epoch > room.epoch) becomeEdge(turn, owner)
   if (room.role !== 'following') return room.role === 'gathering' && epoch === room.epoch
-  if (epoch > room.seen || owner !== room.owner) Object.assign(room, { owner, isOwnerRunning: false, question: undefined, handed: undefined, presentAtMs: nowMs })
+  if (epoch > room.seen || owner !== room.owner) {
+    Object.assign(room, { owner, isOwnerRunning: false, question: undefined, handed: undefined, presentAtMs: nowMs } satisfies Partial<Ownership<B>>)
+  }
   room.seen = epoch
   room.heardMs = nowMs
   if (room.isSilent) effects.push({ kind: 'attached' })
@@ -73,26 +74,6 @@ export function hearRecord<B>(turn: Turn<B>, heard: HeardRecord<B>): void {
   if (room.question === undefined) ask(turn, heard.owner)
 }
 
-/** Applies a record, if it is the next one. */
-export function take<B>({ room, effects }: Turn<B>, { head, body }: HeardRecord<B>): 'applied' | 'repeat' | 'gap' {
-  const { position } = room
-  if (position === undefined) return 'gap'
-  if (room.settings.continues(position, head)) {
-    room.position = { epoch: head.epoch, seq: head.seq }
-    room.lineage = extend(room.lineage, head)
-    effects.push({ kind: 'apply', head, body })
-    return 'applied'
-  }
-  return head.seq <= position.seq && isOn(room.lineage, head) ? 'repeat' : 'gap'
-}
-
-export function ask<B>({ room, nowMs, effects }: Turn<B>, to: number, isFetch = false, tries = 1): void {
-  if (to === 0 || to === room.settings.instance) return
-  const { position, seen } = room
-  room.question = { number: ++room.requests, of: to, untilMs: nowMs + answerMs(room.settings.leaseMs), tries }
-  effects.push({ kind: 'ask', to, request: room.question.number, position, seen, isFetch })
-}
-
 /** An answer: records that go on from the position it was asked with, or the whole state. */
 export function hearAnswer<B>(turn: Turn<B>, answer: Of<B, 'records'> | Of<B, 'state'>): void {
   const { room, effects } = turn
@@ -105,16 +86,6 @@ export function hearAnswer<B>(turn: Turn<B>, answer: Of<B, 'records'> | Of<B, 's
     effects.push({ kind: 'adopt', position: answer.position, body: answer.body })
   }
   if (room.role === 'following') afterAnswer(turn)
-}
-
-/** Goes over to another copy's position. Records that are not on its line are counted, and void. */
-export function giveUpBeyond<B>({ room, effects }: Turn<B>, position: Position, lineage: Lineage): void {
-  const before = room.position
-  if (before !== undefined && !isSame(before, position) && (before.seq > position.seq || !isOn(lineage, before))) {
-    effects.push({ kind: 'discard', count: countBeyond(room.lineage, before, lineage, position), from: before })
-  }
-  room.position = position
-  room.lineage = lineage
 }
 
 function afterAnswer<B>(turn: Turn<B>): void {
@@ -146,7 +117,7 @@ export function tickEdge<B>(turn: Turn<B>): void {
   if ((room.owner === 0 || room.isSilent) && nowMs >= room.claimAtMs) claim(turn)
 }
 
-export function sayPresent<B>({ room, nowMs, effects }: Turn<B>): void {
+function sayPresent<B>({ room, nowMs, effects }: Turn<B>): void {
   const { settings: { version, leaseMs }, owner, isDraining, position } = room
   room.presentAtMs = nowMs + beatMs(leaseMs)
   if (owner !== 0) effects.push({ kind: 'present', to: owner, version, isDraining, hasReplica: position !== undefined })
@@ -161,42 +132,6 @@ function askAgain<B>(turn: Turn<B>): void {
   // Whoever was asked does not answer: who owns the room now?
   if (of === room.owner) room.owner = 0
   lookSoon(turn)
-}
-
-/** Soon, and not at the same moment as everybody else. */
-export function lookSoon<B>({ room, nowMs }: Turn<B>, afterMs = 0): void {
-  room.claimAtMs = nowMs + afterMs + room.settings.random() * room.settings.leaseMs / 20
-}
-
-/** Asks Redis who owns the room, and takes it if nobody does and this instance may. */
-export function claim<B>({ room, nowMs, effects }: Turn<B>): void {
-  if (room.isClaiming || !room.isReachable) return
-  room.isClaiming = true
-  room.claimAtMs = Infinity
-  const mayTake = !room.isDraining && !room.isOlder && nowMs >= room.claimNotBeforeMs
-  const isOrphan = room.position !== undefined || nowMs >= room.orphanedAtMs
-  effects.push({ kind: 'claim', take: !mayTake ? 'nothing' : isOrphan ? 'orphaned' : 'free', seen: room.seen, sentMs: nowMs })
-}
-
-/** Somebody else owns the room, as Redis says. */
-export function hearHeld<B>(turn: Turn<B>, owner: number, epoch: number, leftMs: number): void {
-  const { room } = turn
-  room.orphanedAtMs = Infinity
-  lookSoon(turn, Math.min(leftMs, room.settings.leaseMs))
-  if (epoch < room.seen) return ask(turn, owner)
-  if (owner !== room.owner) Object.assign(room, { owner, isOwnerRunning: false, question: undefined, presentAtMs: turn.nowMs })
-  room.seen = epoch
-  if (room.question === undefined) ask(turn, owner)
-}
-
-/** Nobody owns the room: who has no replica leaves it to those who may have one for half a lease. */
-export function hearUnowned<B>(turn: Turn<B>): void {
-  const { room, nowMs } = turn
-  room.owner = 0
-  room.isOwnerRunning = false
-  if (room.orphanedAtMs === Infinity) room.orphanedAtMs = nowMs + room.settings.leaseMs / 2
-  const waitMs = room.position === undefined ? room.orphanedAtMs - nowMs : 0
-  lookSoon(turn, Math.max(waitMs, room.claimNotBeforeMs - nowMs, room.settings.leaseMs / 10))
 }
 
 /** The owner wants to hand the room over at `position`. */

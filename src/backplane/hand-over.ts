@@ -4,9 +4,9 @@
  * Stop applying and flush; let the edge confirm that it stands where the room stopped; move the lease in one script. Before that script is sent
  * the owner may go back to running; afterwards never, whatever becomes of the answer.
  */
-import { becomeEdge, type Of } from './follow.js'
+import { becomeEdge } from './follow.js'
 import { upTo } from '../base/lineage.js'
-import type { Peer, Turn } from './protocol.js'
+import type { Of, Peer, Turn } from './protocol.js'
 import { claimAnew } from './takeover.js'
 
 /** The process is to end: an owner hands over or releases; nobody who drains claims. */

@@ -4,8 +4,7 @@
  * With ops-sync nothing goes to anybody before the log has it, and the room stops flushing when `unloggedMax` records wait. The log has no holes:
  * its script takes a record only behind the one before it, or behind a stored snapshot. Where it cannot go on, a snapshot is stored and it begins there.
  */
-import type { Of } from './follow.js'
-import type { Turn } from './protocol.js'
+import type { Of, Turn } from './protocol.js'
 
 /** Records that may wait for the log before the room stands still. */
 export const unloggedMax = 4

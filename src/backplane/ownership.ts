@@ -2,8 +2,9 @@
  * The ownership of one room on one instance: who runs it, who follows, and how a copy stays the same as the owner's. A plain state machine: events
  * in, effects out, the clock (monotonic) and randomness passed in. Main thread; simulated with thousands of seeds in test/sim.
  *
- * Its parts: follow.ts (an edge), takeover.ts (from a won lease to a running room), hand-over.ts (letting go), op-log.ts (records on their way out),
- * and here the owner's lease. lineage.ts says what a position is; protocol.ts lists every event and effect.
+ * protocol.ts lists every event and effect, lineage.ts says what a position is and what may follow it. An edge: replica.ts (the copy), follow.ts (hearing
+ * the owner), claiming.ts (looking for one). An owner: takeover.ts (from a won lease to a running room), lease.ts, op-log.ts (records on their way out),
+ * hand-over.ts (letting go). forwarding.ts stands beside them: inputs on their way to whoever owns the room.
  *
  * The driver carries out effects in order, and answers each that asks Redis by exactly one event, `…Failed` if it does not know. It steps `time`
  * a few times per beat, and asks {@link isAttached} with a fresh clock right before it hands a record to clients.
@@ -11,17 +12,15 @@
  * Invariants: every write names the epoch that it was made with, and Redis refuses all but the last one granted; an owner counts as attached only
  * before its lease's end, which lies before anybody else can win the room; of two owners the higher epoch wins, everywhere.
  */
-import { becomeEdge, beatMs, claim, hearAnswer, hearBeat, hearHanded, hearHeld, hearProposal, hearRecord, hearReleased, hearUnowned, ask, lookSoon, tickEdge, type Of } from './follow.js'
+import { claim, hearHeld, hearUnowned, lookSoon } from './claiming.js'
+import { becomeEdge, hearAnswer, hearBeat, hearHanded, hearProposal, hearRecord, hearReleased, tickEdge } from './follow.js'
 import { beginHandOver, drain, hearConfirmed, hearHandedOver, hearHandOverFailed, hearRefused, letGo, tickHanding } from './hand-over.js'
-import { continues, isOn, type Position } from '../base/lineage.js'
+import { hearRenewed, hearStale, tickLease } from './lease.js'
+import { isOn, type Position } from '../base/lineage.js'
 import { hearFlushed, hearLogFailed, hearLogGap, hearLogged, hearStored, hearStoreFailed, tickLog, unloggedMax } from './op-log.js'
-import type { Effect, Event, Ownership, Settings, Turn } from './protocol.js'
-import { afterFetch, claimAnew, hearAnnounced, hearGranted, hearLoaded, hearLoadFailed, hearOffer, leaseEnd, tickGathering } from './takeover.js'
-
-/** How long a winner listens for somebody who holds something newer. */
-export const gatherMsDefault = 150
-
-export const defaultRules: Pick<Settings, 'continues' | 'gatherMs'> = { continues, gatherMs: gatherMsDefault }
+import type { Effect, Event, Of, Ownership, Settings, Turn } from './protocol.js'
+import { ask } from './replica.js'
+import { afterFetch, claimAnew, hearAnnounced, hearGranted, hearLoaded, hearLoadFailed, hearOffer, tickGathering } from './takeover.js'
 
 export const createOwnership = <B>(settings: Settings): Ownership<B> => ({
   settings, role: 'idle', isReachable: true, isDraining: false, position: undefined, lineage: [], seen: 0,
@@ -29,7 +28,8 @@ export const createOwnership = <B>(settings: Settings): Ownership<B> => ({
   requests: Math.floor(settings.random() * 2 ** 31),
   owner: 0, isOwnerRunning: false, heardMs: 0, isSilent: false, question: undefined, waiting: [], presentAtMs: 0, proposal: undefined, handed: undefined,
   isClaiming: false, claimAtMs: 0, claimNotBeforeMs: 0, isOlder: false, orphanedAtMs: Infinity,
-  epoch: 0, leaseEndMs: 0, isRenewing: false, renewAtMs: 0, isDetached: false, isPaused: false, peers: new Map(), sweepFromMs: 0, gather: undefined, handing: undefined,
+  epoch: 0, leaseEndMs: 0, isRenewing: false, renewAtMs: 0, isDetached: false, isPaused: false, peers: new Map(), sweepFromMs: 0,
+  gather: undefined, handing: undefined,
   loggedSeq: 0, sentSeq: 0, isStoring: false, retryLogAtMs: Infinity, stored: undefined,
 })
 
@@ -44,16 +44,17 @@ export const isOvertaken = <B>(room: Ownership<B>, client: Position | undefined,
   room.role === 'owning' && client !== undefined && client.epoch > room.epoch && !isAttached(room, nowMs)
 
 /** Whether inputs have somewhere to go: here, or to `owner`'s inbox. */
-export const hasOwner = <B>({ role, isOwnerRunning, isReachable }: Ownership<B>): boolean => role === 'owning' || (role === 'following' && isOwnerRunning && isReachable)
+export const hasOwner = <B>({ role, isOwnerRunning, isReachable }: Ownership<B>): boolean =>
+  role === 'owning' || (role === 'following' && isOwnerRunning && isReachable)
 
 export function step<B>(room: Ownership<B>, event: Event<B>, nowMs: number): Effect<B>[] {
   const turn: Turn<B> = { room, nowMs, effects: [] }
-  take(turn, event)
+  dispatch(turn, event)
   pauseOrGoOn(turn)
   return turn.effects
 }
 
-function take<B>(turn: Turn<B>, event: Event<B>): void {
+function dispatch<B>(turn: Turn<B>, event: Event<B>): void {
   const { room, nowMs } = turn
   switch (event.kind) {
     case 'time': return tick(turn)
@@ -114,55 +115,6 @@ function tick<B>(turn: Turn<B>): void {
   if (room.role === 'owning' || room.role === 'handing') tickLog(turn)
 }
 
-/** Every beat: renew, say that the room lives, and look who else does. */
-function tickLease<B>(turn: Turn<B>): void {
-  const { room, nowMs, effects } = turn
-  const { settings: { leaseMs, instance }, role, epoch } = room
-  if (role !== 'gathering' && !room.isDetached && nowMs >= room.leaseEndMs) {
-    room.isDetached = true
-    effects.push({ kind: 'detached' })
-  }
-  if (nowMs < room.renewAtMs || !room.isReachable) return
-  room.renewAtMs = nowMs + beatMs(leaseMs)
-  if (!room.isRenewing) {
-    room.isRenewing = true
-    effects.push({ kind: 'renew', epoch, sentMs: nowMs })
-  }
-  if (role === 'gathering' || room.isDetached) return
-  beat(turn)
-  for (const [instanceId, { heardMs }] of room.peers) if (nowMs - heardMs >= leaseMs) room.peers.delete(instanceId)
-  if (nowMs >= room.sweepFromMs) effects.push({ kind: 'sweep', alive: [instance, ...room.peers.keys()] })
-}
-
-function beat<B>({ room, effects }: Turn<B>): void {
-  const { parentEpoch, forkSeq } = room.lineage.at(-1)!
-  // With ops-sync nobody hears of what the log may not have.
-  const seq = room.settings.durability === 'ops-sync' ? Math.max(forkSeq, room.loggedSeq) : room.position!.seq
-  effects.push({ kind: 'beat', head: { epoch: room.epoch, seq, parentEpoch, forkSeq }, durableSeq: room.loggedSeq })
-}
-
-function hearRenewed<B>(turn: Turn<B>, { sentMs }: Of<B, 'renewed'>): void {
-  const { room, nowMs, effects } = turn
-  room.isRenewing = false
-  if (room.epoch === 0) return
-  room.leaseEndMs = Math.max(room.leaseEndMs, leaseEnd(sentMs, room.settings.leaseMs))
-  if (!room.isDetached || nowMs >= room.leaseEndMs) return
-  room.isDetached = false
-  room.sweepFromMs = nowMs + room.settings.leaseMs
-  effects.push({ kind: 'attached' })
-  beat(turn)
-}
-
-/** A write was refused: somebody else was granted the room; or Redis has forgotten that we were, and the next renewal reminds it. */
-function hearStale<B>(turn: Turn<B>, { epoch, by, owner }: Of<B, 'stale'>): void {
-  const { room, nowMs } = turn
-  if (epoch !== room.epoch || epoch === 0) return
-  if (by < epoch) { room.renewAtMs = nowMs; return }
-  becomeEdge(turn, owner)
-  room.seen = Math.max(room.seen, by)
-  ask(turn, owner)
-}
-
 /** A question of an edge, or of a winner that fetches what we offered. */
 function answer<B>(turn: Turn<B>, { from, request, position, seen, isFetch }: Of<B, 'asked'>): void {
   const { room, effects } = turn
@@ -213,9 +165,10 @@ function fail<B>(turn: Turn<B>): void {
 function reachable<B>(turn: Turn<B>): void {
   const { room, nowMs } = turn
   room.isReachable = true
-  if (room.epoch !== 0) { room.renewAtMs = nowMs; return }
+  // An owner, too: it may be about to hear that it is none any more.
   room.claimNotBeforeMs = nowMs + room.settings.leaseMs
-  lookSoon(turn)
+  if (room.epoch === 0) lookSoon(turn)
+  else room.renewAtMs = nowMs
 }
 
 function subscribed<B>(turn: Turn<B>): void {

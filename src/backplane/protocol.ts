@@ -2,6 +2,8 @@
  * The words of the ownership protocol: settings, state, events and effects of one room on one instance. Types only. `B` is whatever the driver
  * carries for a record or a state; the machine hands it on and never looks inside.
  *
+ * The machine speaks only of positions; who hands bytes to the worker and back is the driver.
+ *
  * Every effect that asks Redis something is answered by exactly one event, which brings back the `sentMs` of the effect: a lease counts from before
  * its claim was sent, however long the answer took.
  */
@@ -17,9 +19,8 @@ export interface Settings {
   readonly whenDetached: 'continue' | 'freeze'
   /** Uniform in [0, 1). */
   random(): number
-  /** The receiver rule, and how long a winner listens for something newer. Others than the defaults are for planting bugs. */
+  /** The receiver rule; another than lineage.ts has is for planting a bug. */
   readonly continues: typeof continues
-  readonly gatherMs: number
 }
 
 /**
@@ -101,7 +102,10 @@ export interface Ownership<B> {
   stored: Position | undefined
 }
 
-/** `take`: what a claim may take. nothing: it only asks who owns the room. free: a room that never had an owner, or was released. orphaned: also one whose owner's lease ran out. */
+/**
+ * What a claim may take. nothing: it only asks who owns the room. free: a room that never had an owner, or was released. orphaned: also one whose
+ * owner's lease ran out.
+ */
 export type Take = 'nothing' | 'free' | 'orphaned'
 
 export type Event<B> =
@@ -137,7 +141,11 @@ export type Event<B> =
   | { readonly kind: 'handed'; readonly epoch: number; readonly owner: number; readonly position: Position }
   | { readonly kind: 'released'; readonly epoch: number }
   // In this instance's inbox
-  | { readonly kind: 'asked'; readonly from: number; readonly request: number; readonly position: Position | undefined; readonly seen: number; readonly isFetch: boolean }
+  | {
+    readonly kind: 'asked'; readonly from: number; readonly request: number; readonly position: Position | undefined; readonly seen: number
+    /** It is a winner's, for what was offered. */
+    readonly isFetch: boolean
+  }
   | { readonly kind: 'records'; readonly request: number; readonly records: readonly HeardRecord<B>[] }
   | { readonly kind: 'state'; readonly request: number; readonly position: Position; readonly lineage: Lineage; readonly body: B }
   | { readonly kind: 'offered'; readonly from: number; readonly epoch: number; readonly position: Position }
@@ -159,7 +167,7 @@ export type Effect<B> =
   | { readonly kind: 'claim'; readonly take: Take; readonly seen: number; readonly sentMs: number }
   | { readonly kind: 'renew'; readonly epoch: number; readonly sentMs: number }
   | { readonly kind: 'handOver'; readonly to: number; readonly epoch: number; readonly position: Position }
-  /** Bring the replica up to what is stored: by the op log where that continues it, else by snapshot and log. */
+  /** Bring the replica up to what is stored, if that is newer than `from`: by the op log where it continues the replica, else by snapshot and log. */
   | { readonly kind: 'load'; readonly from: Position | undefined }
   | { readonly kind: 'store'; readonly epoch: number }
   /** Store the room as it stands at `stored`, if that is given, and let go of the lease. Not answered. */
@@ -170,8 +178,14 @@ export type Effect<B> =
   | { readonly kind: 'beat'; readonly head: Head; readonly durableSeq: number }
   | { readonly kind: 'subscribe' }
   // To an instance's inbox
-  | { readonly kind: 'ask'; readonly to: number; readonly request: number; readonly position: Position | undefined; readonly seen: number; readonly isFetch: boolean }
-  /** From `from` on, records if history has all of them, else state; without `from`, state. An owner's answer leaves when `deliver` has reached what it brings. */
+  | {
+    readonly kind: 'ask'; readonly to: number; readonly request: number; readonly position: Position | undefined; readonly seen: number
+    readonly isFetch: boolean
+  }
+  /**
+   * From `from` on, records if history has all of them, else state; without `from`, state. An owner's answer leaves when `deliver` has reached what
+   * it brings.
+   */
   | { readonly kind: 'answer'; readonly to: number; readonly request: number; readonly from: Position | undefined }
   | { readonly kind: 'offer'; readonly to: number; readonly epoch: number; readonly position: Position }
   /** The driver adds which sessions are connected here. */
@@ -202,3 +216,5 @@ export type Effect<B> =
 
 /** What a function of the machine needs: the state, the time, and where its effects go. */
 export interface Turn<B> { readonly room: Ownership<B>; readonly nowMs: number; readonly effects: Effect<B>[] }
+
+export type Of<B, K extends Event<B>['kind']> = Extract<Event<B>, { kind: K }>

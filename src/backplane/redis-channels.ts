@@ -33,9 +33,9 @@ export function followChannel(channels: Channels, name: string, follower: Follow
 
 /** The connection is there (again). Resolves when all channels are heard, or it is lost. */
 export async function hearChannels(channels: Channels): Promise<void> {
-  const names = [...channels.byName.keys()]
-  const groups = Array.from({ length: Math.ceil(names.length / channelsPerSubscribe) }, (_, at) => names.slice(at * channelsPerSubscribe, (at + 1) * channelsPerSubscribe))
-  await Promise.all(groups.map((group) => subscribe(channels, group)))
+  const names = [...channels.byName.keys()], subscribing: Promise<void>[] = []
+  for (let at = 0; at < names.length; at += channelsPerSubscribe) subscribing.push(subscribe(channels, names.slice(at, at + channelsPerSubscribe)))
+  await Promise.all(subscribing)
 }
 
 export function loseChannels({ byName }: Channels): void {

@@ -2,7 +2,7 @@
 import { KasagiError } from '../base/errors.js'
 import { directoryRoomsMax, storedBytesMax } from '../base/limits.js'
 import { hashBytes } from '../base/hash.js'
-import { isBehind, type Claim, type DirectoryEntry, type LoggedRecord, type Position, type StoredSnapshot } from './backplane.js'
+import { isBehind, isNext, type Claim, type DirectoryEntry, type LoggedRecord, type Position, type StoredSnapshot } from './backplane.js'
 import { bytesOf, type Reply } from './redis-connection.js'
 
 const bad = (what: string): KasagiError => new KasagiError('data-bad', `${what} in Redis is none of ours; nothing was changed`)
@@ -51,16 +51,16 @@ export function snapshotOf(answer: readonly Reply[], roomId: string): StoredSnap
   return { epoch, seq, tick, ts, version, data }
 }
 
-/** The records of a page behind `after`: each at a higher position, and without holes in an epoch. */
-export function* recordsOf(page: readonly Reply[], roomId: string, after: Position): Generator<LoggedRecord> {
-  let last = after
+/** The records of a page behind `after`, in order and without holes. `read`: the record before them, if any was read. */
+export function* recordsOf(page: readonly Reply[], roomId: string, after: Position, read: Position | undefined): Generator<LoggedRecord> {
+  let last = read
   for (const entry of page) {
     const [id, fields] = listOf(entry, `the log of ${roomId}`), what = `${textOf(id)} of the log of ${roomId}`
     const [, epochText, seqText] = /^(\d+)-(\d+)$/.exec(textOf(id)) ?? []
     const epoch = numberOf(Buffer.from(epochText ?? ''), what), seq = numberOf(Buffer.from(seqText ?? ''), what)
     const [name, record, ...more] = listOf(fields, what)
     if (textOf(name) !== 'data' || !(record instanceof Buffer) || record.length > storedBytesMax || more.length > 0) throw bad(what)
-    if (!isBehind(last, { epoch, seq }) || last !== after && last.epoch === epoch && last.seq + 1 !== seq) throw bad(what)
+    if (!isBehind(after, { epoch, seq }) || !isNext(last, { epoch, seq })) throw bad(what)
     last = { epoch, seq }
     yield { epoch, seq, record: bytesOf(record) }
   }

@@ -66,7 +66,10 @@ if lease[1] and lease[1] ~= ARGV[2] then return {'held', lease[1], lease[2] or '
 return grant(math.max(granted, written, last), tonumber(ARGV[3]), ARGV[4], '0', ARGV[5])
 `),
 
-  /** ARGV: epoch, instance, seq, version, leaseMs. A Redis without memory refuses what begins with a HSET: PEXPIRE comes first, so that owners keep their rooms. */
+  /**
+   * ARGV: epoch, instance, seq, version, leaseMs. A Redis without memory refuses a script whose first write is HSET, not one that begins with PEXPIRE: so
+   * owners keep their rooms.
+   */
   renew: script(`${numberOf}
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'version')
 local answer = 'renewed'

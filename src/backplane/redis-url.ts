@@ -16,7 +16,8 @@ export interface RedisAddress {
 export function parseRedisUrl(text: string): RedisAddress | undefined {
   try {
     const { protocol, hostname, port, username, password, pathname, search, hash } = new URL(text)
-    if (protocol !== 'redis:' && protocol !== 'rediss:' || hostname === '' || !['', '/', '/0'].includes(pathname) || search !== '' || hash !== '') return undefined
+    if (protocol !== 'redis:' && protocol !== 'rediss:' || hostname === '') return undefined
+    if (!['', '/', '/0'].includes(pathname) || search !== '' || hash !== '') return undefined
     const host = hostname.replace(/^\[(.*)\]$/, '$1')
     return {
       host, port: port === '' ? 6379 : Number(port), tls: protocol === 'rediss:' ? { servername: /^[\d.:]+$/.test(host) ? undefined : host } : undefined,
@@ -28,4 +29,5 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
 }
 
 /** For people: without user and password. */
-export const showAddress = ({ host, port, tls }: RedisAddress): string => `${tls === undefined ? 'redis' : 'rediss'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+export const showAddress = ({ host, port, tls }: RedisAddress): string =>
+  `${tls === undefined ? 'redis' : 'rediss'}://${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -3,9 +3,12 @@
  * `opsReplicas` a third one for messages, since WAIT holds up whatever is behind it. Keys and channels are a public contract: docs/redis.md.
  */
 import { randomInt, randomUUID } from 'node:crypto'
+import { assert } from '../base/assert.js'
 import { KasagiError } from '../base/errors.js'
 import { hashBytes } from '../base/hash.js'
-import { directoryRoomsMax, instanceNumberMs, instanceNumbersMax, leaseMsDefault, logPageBytes, logPageRecords, storedBytesMax } from '../base/limits.js'
+import {
+  answerMsMin, directoryRoomsMax, instanceNumberMs, instanceNumbersMax, leaseMsDefault, logPageBytes, logPageRecords, storedBytesMax,
+} from '../base/limits.js'
 import type { Backplane, BackplaneEvents, LoggedRecord, Position } from './backplane.js'
 import { createChannels, followChannel, hearChannels, loseChannels, takeMessage, type Channels } from './redis-channels.js'
 import { openConnection, type RedisConnection, type Reply } from './redis-connection.js'
@@ -49,6 +52,7 @@ export async function openRedisBackplane({ url, leaseMs = leaseMsDefault, opsRep
   if (parsed === undefined) throw new KasagiError('no-redis', 'the address is none of redis://host:port or rediss://host:port')
   const address = { ...parsed, tls: parsed.tls === undefined ? undefined : { ...parsed.tls, ca } }
   const channels = createChannels(), reach: Reach = { events: undefined, isReachable: true, isHeard: false }, opened: RedisConnection[] = []
+  const answerMs = Math.max(leaseMs, answerMsMin)
   const look = (): void => {
     const isReachable = reach.isHeard && opened.every(({ isReady }) => isReady)
     if (isReachable === reach.isReachable) return
@@ -56,7 +60,7 @@ export async function openRedisBackplane({ url, leaseMs = leaseMsDefault, opsRep
     reach.events?.reachable(isReachable)
   }
   const open = async (): Promise<RedisConnection> => {
-    opened.push(await openConnection(address, leaseMs, { ready: look, closed: look }))
+    opened.push(await openConnection(address, answerMs, { ready: look, closed: look }))
     return opened[opened.length - 1]
   }
   try {
@@ -64,7 +68,7 @@ export async function openRedisBackplane({ url, leaseMs = leaseMsDefault, opsRep
     await checkVersion(commands)
     const token = randomUUID(), instance = await takeNumber(commands, token)
     followChannel(channels, inboxOf(instance), { message: (bytes) => reach.events?.message(bytes), gap: () => { reach.isHeard = true } })
-    const subscriber = await openConnection(address, leaseMs, {
+    const subscriber = await openConnection(address, answerMs, {
       ready: () => void hearChannels(channels).then(look),
       closed: () => { reach.isHeard = false; loseChannels(channels); look() },
       message: (name, bytes) => takeMessage(channels, name, bytes),
@@ -75,7 +79,8 @@ export async function openRedisBackplane({ url, leaseMs = leaseMsDefault, opsRep
     look()
     if (!reach.isHeard) throw new KasagiError('no-redis', `${showAddress(address)} lets nobody hear ${inboxOf(instance)}`)
     const parts: Parts = {
-      leaseMs, instance, commands, messages, subscriber, channels, copies: createCopies(commands, opsReplicas, leaseMs), unanswered: createUnanswered(), reach, calls: new Set(),
+      leaseMs, instance, commands, messages, subscriber, channels, reach, calls: new Set(),
+      copies: createCopies(commands, opsReplicas, leaseMs), unanswered: createUnanswered(),
     }
     return backplaneOver(parts, showAddress(address), keepAlive(parts, token))
   } catch (error) {
@@ -92,29 +97,35 @@ async function checkVersion(commands: RedisConnection): Promise<void> {
   // Who may not ask finds out by what is refused.
   const info = textOf(await commands.command('INFO', 'server').catch(() => null))
   const [, version, major, minor] = /^redis_version:((\d+)\.(\d+)[.\d]*)/m.exec(info) ?? []
-  if (version !== undefined && Number(major) * 100 + Number(minor) < 602) throw new KasagiError('no-redis', `this is Redis ${version}; 6.2 or a later one is needed`)
+  const isOld = version !== undefined && Number(major) * 100 + Number(minor) < 602
+  if (isOld) throw new KasagiError('no-redis', `this is Redis ${version}; 6.2 or a later one is needed`)
 }
 
 /** A number that no running instance has. */
 async function takeNumber(commands: RedisConnection, token: string): Promise<number> {
   for (;;) {
     const instance = randomInt(1, instanceNumbersMax)
-    if (textOf(answerOf(await commands.script(scripts.keepNumber, [numberKey(instance)], [token, String(instanceNumberMs)]), 'an instance')[0]) === 'ok') return instance
+    if (await keepNumber(commands, instance, token)) return instance
   }
+}
+
+/** False: somebody else has it. */
+async function keepNumber(commands: RedisConnection, instance: number, token: string): Promise<boolean> {
+  const answer = await commands.script(scripts.keepNumber, [numberKey(instance)], [token, String(instanceNumberMs)])
+  return textOf(answerOf(answer, `instance ${instance}`)[0]) === 'ok'
 }
 
 /** Keeps the number, and asks every connection for a sign of life; gives back how to end that. */
 function keepAlive({ leaseMs, instance, commands, messages, subscriber, reach }: Parts, token: string): () => Promise<void> {
   const keep = async (): Promise<void> => {
-    const answer = await commands.script(scripts.keepNumber, [numberKey(instance)], [token, String(instanceNumberMs)])
-    if (textOf(answerOf(answer, 'this instance')[0]) !== 'lost') return
+    if (await keepNumber(commands, instance, token)) return
     clearInterval(timer)
     reach.events?.lost()
   }
   const timer = setInterval(() => {
     keep().catch(() => {})
     for (const connection of [messages, subscriber]) connection.command('PING').catch(() => {})
-  }, leaseMs / 3)
+  }, Math.min(leaseMs, instanceNumberMs / 2) / 3)
   return async () => {
     clearInterval(timer)
     await commands.script(scripts.giveNumber, [numberKey(instance)], [token]).catch(() => {})
@@ -129,7 +140,8 @@ function backplaneOver(parts: Parts, place: string, end: () => Promise<void>): B
   const alone = <T>(roomId: string, call: () => Promise<T>): Promise<T> => counted(calls, copies.wanted > 0 ? runAlone(order, roomId, call) : call())
   const ask = async (script: Script, roomId: string, ...args: (string | number | Buffer)[]) =>
     answerOf(await commands.script(script, roomKeys(roomId), args.map((arg) => typeof arg === 'number' ? String(arg) : arg)), roomId)
-  const write = (script: Script, roomId: string, ...args: (string | number | Buffer)[]): Promise<void> => alone(roomId, async () => { await ask(script, roomId, ...args) })
+  const write = (script: Script, roomId: string, ...args: (string | number | Buffer)[]): Promise<void> =>
+    alone(roomId, async () => { await ask(script, roomId, ...args) })
   const publish = async (roomId: string, { epoch, seq, record }: LoggedRecord, to: 'log' | 'channel' | 'both'): Promise<void> => {
     await ask(scripts.publish, roomId, epoch, seq, bufferOf(record), to)
   }
@@ -143,13 +155,18 @@ function backplaneOver(parts: Parts, place: string, end: () => Promise<void>): B
     handOver: (roomId, { epoch, seq, to, version }) => alone(roomId, async () =>
       numberOf((await ask(scripts.handOver, roomId, epoch, to, seq, version, leaseMs))[1], `the epoch of ${roomId}`)),
     load: (roomId) => alone(roomId, async () => snapshotOf(await ask(scripts.load, roomId, storedBytesMax), roomId)),
-    store: (roomId, { epoch, seq, tick, ts, version, data }) => write(scripts.store, roomId, epoch, seq, tick, ts, version, hashBytes(data), bufferOf(data)),
+    store: (roomId, { epoch, seq, tick, ts, version, data }) => {
+      assert([epoch, seq, tick, ts, version].every(Number.isSafeInteger), 'a snapshot is stored with whole numbers')
+      return write(scripts.store, roomId, epoch, seq, tick, ts, version, hashBytes(data), bufferOf(data))
+    },
     remove: (roomId, epoch) => write(scripts.remove, roomId, epoch),
     publish: (roomId, { isLogged, ...record }) => counted(calls, runCounted(unanswered, record.record.length, () => {
       if (copies.wanted === 0) return publish(roomId, record, isLogged ? 'both' : 'channel')
-      return runBeside(order, roomId, () => publishCopied(copies, roomId, isLogged ? () => publish(roomId, record, 'log') : undefined, () => publish(roomId, record, 'channel')))
+      const log = isLogged ? () => publish(roomId, record, 'log') : undefined
+      return runBeside(order, roomId, () => publishCopied(copies, roomId, log, () => publish(roomId, record, 'channel')))
     })),
-    readLog: (roomId, after) => readLog((at) => alone(roomId, () => ask(scripts.readLog, roomId, `${at.epoch}-${at.seq}`, logPageRecords, logPageBytes)), roomId, after),
+    readLog: (roomId, after) => readLog((at) =>
+      alone(roomId, () => ask(scripts.readLog, roomId, `${at.epoch}-${at.seq}`, logPageRecords, logPageBytes)), roomId, after),
     follow: (roomId, follower) => followChannel(channels, roomKeys(roomId)[4], follower),
     send: (to, bytes) => {
       if (!messages.isReady) return false
@@ -161,12 +178,14 @@ function backplaneOver(parts: Parts, place: string, end: () => Promise<void>): B
       await commands.script(entry === undefined ? scripts.delist : scripts.enlist, [directoryKey(type)], [roomId, rest, String(leaseMs)])
     })()),
     list: async (type) => {
-      const { entries, expired } = directoryOf(answerOf(await commands.script(scripts.list, [directoryKey(type)], [String(directoryRoomsMax)]), `the directory of ${type}`))
+      const answer = await commands.script(scripts.list, [directoryKey(type)], [String(directoryRoomsMax)])
+      const { entries, expired } = directoryOf(answerOf(answer, `the directory of ${type}`))
       if (expired.length > 0) commands.command('HDEL', directoryKey(type), ...expired).catch(() => {})
       return entries
     },
     close: async () => {
       copies.isClosing = true
+      reach.events = undefined
       await Promise.allSettled(calls)
       await end()
     },
@@ -186,12 +205,12 @@ function counted<T>(calls: Set<Promise<unknown>>, call: Promise<T>): Promise<T> 
 }
 
 async function* readLog(readPage: (at: Position) => Promise<readonly Reply[]>, roomId: string, after: Position): AsyncGenerator<LoggedRecord> {
-  for (let at = after; ;) {
-    const page = await readPage(at)
+  for (let last: Position | undefined; ;) {
+    const page = await readPage(last ?? after)
     if (page.length === 0) return
-    for (const record of recordsOf(page, roomId, at)) {
+    for (const record of recordsOf(page, roomId, after, last)) {
       yield record
-      at = record
+      last = record
     }
   }
 }

@@ -9,8 +9,9 @@
  * word of the first is the page size, the last page, the transaction.
  */
 import { spawnSync } from 'node:child_process'
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { KasagiError } from '../base/errors.js'
@@ -18,6 +19,7 @@ import { KasagiError } from '../base/errors.js'
 export type LogKey = [roomId: string, epoch: number, seq: number]
 
 export interface StoreFile {
+  readonly path: string
   readonly rooms: RootDatabase<Buffer, string>
   readonly ops: Database<Buffer, LogKey>
 }
@@ -31,21 +33,34 @@ export function openStoreFile(file: string): StoreFile {
   try {
     // A write's promise resolves when it is on the disk.
     const rooms = open<Buffer, string>({ path: file, encoding: 'binary', noSubdir: true, overlappingSync: false, eventTurnBatching: false })
-    return { rooms, ops: rooms.openDB<Buffer, LogKey>({ name: 'ops', encoding: 'binary' }) }
+    return { path: file, rooms, ops: rooms.openDB<Buffer, LogKey>({ name: 'ops', encoding: 'binary' }) }
   } catch (error) {
     throw new KasagiError('data-folder', `cannot open ${file} (${reasonOf(error)})`)
   }
 }
 
 /** Waits for a write. Rejects with KasagiError `store-failed`. */
-export async function written(put: Promise<boolean>): Promise<void> {
+export async function written({ path }: Pick<StoreFile, 'path'>, put: Promise<boolean>): Promise<void> {
   try {
     await put
   } catch (error) {
     // The library tells the cause by a promise of its own, which ends the process if nobody listens.
     const { commitError } = error as { commitError?: Promise<unknown> }
     const cause = commitError === undefined ? error : await commitError.catch((inner: unknown) => inner)
-    throw new KasagiError('store-failed', reasonOf(cause))
+    throw new KasagiError('store-failed', `${reasonOf(cause)}${spaceLeft(path)}`)
+  }
+}
+
+const megabyte = 1024 ** 2
+const spaceLowBytes = 64 * megabyte
+
+/** The library says no more of a full disk than that writing failed. */
+function spaceLeft(path: string): string {
+  try {
+    const folder = dirname(path), { bavail, bsize } = statfsSync(folder), bytes = bavail * bsize
+    return bytes < spaceLowBytes ? ` (the disk of ${folder} has ${Math.floor(bytes / megabyte)} MB left)` : ''
+  } catch {
+    return ''
   }
 }
 

@@ -7,7 +7,7 @@
  *  56  data                                                                      32  record
  */
 import { hashBytes } from '../base/hash.js'
-import type { LoggedRecord, StoredSnapshot } from './backplane.js'
+import { isEpoch, type LoggedRecord, type StoredSnapshot } from './backplane.js'
 
 const snapshotMagic = 0x5653414b, recordMagic = 0x4c53414b, format = 1
 const hashedFrom = 16
@@ -48,5 +48,8 @@ function read(magic: number, bytes: Uint8Array, count: number): { readonly numbe
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   if (view.getUint32(0, true) !== magic || view.getUint32(4, true) !== format || view.getUint32(12, true) !== bytes.length - hashedFrom) return undefined
   if (view.getUint32(8, true) !== hashBytes(bytes.subarray(hashedFrom))) return undefined
-  return { numbers: Array.from({ length: count }, (_, index) => view.getFloat64(hashedFrom + index * 8, true)), data: bytes.slice(dataAt) }
+  const numbers = Array.from({ length: count }, (_, index) => view.getFloat64(hashedFrom + index * 8, true))
+  // A hash is no signature: what is written with care may still be no number that an owner can go on from.
+  if (!isEpoch(numbers[0]) || !numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) return undefined
+  return { numbers, data: bytes.slice(dataAt) }
 }

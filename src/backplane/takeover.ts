@@ -3,20 +3,24 @@
  *
  * Invariant: an epoch is run once, from a position that nobody who answered in time, and no stored snapshot or log, was ahead of.
  */
-import { ask, becomeEdge, claim, giveUpBeyond, hear, lookSoon, type Of } from './follow.js'
+import { claim, lookSoon } from './claiming.js'
+import { becomeEdge, hear } from './follow.js'
+import { leaseEnd } from './lease.js'
 import { isNewer, isSame, start } from '../base/lineage.js'
-import type { Candidate, Ownership, Turn } from './protocol.js'
+import type { Candidate, Of, Ownership, Turn } from './protocol.js'
+import { ask, giveUpBeyond } from './replica.js'
 
-/** A lease ends this much early: clocks of two machines do not run at one speed. */
-export const leaseEnd = (sentMs: number, leaseMs: number): number => sentMs + leaseMs - Math.max(50, leaseMs / 10)
+/** How long a winner listens for somebody who holds something newer. */
+const gatherMs = 150
 
 /** The claim won. */
 export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored }: Of<B, 'granted'>): void {
   const { room, nowMs, effects } = turn
-  const { settings: { instance, leaseMs, gatherMs }, handed } = room
+  const { settings: { instance, leaseMs }, handed } = room
   if (room.role !== 'following' || room.isDraining || epoch < room.seen) return void effects.push({ kind: 'release', epoch, stored: undefined })
   Object.assign(room, {
-    role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false, question: undefined, waiting: [], proposal: undefined, handed: undefined,
+    role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false,
+    question: undefined, waiting: [], proposal: undefined, handed: undefined,
     leaseEndMs: leaseEnd(sentMs, leaseMs), renewAtMs: sentMs + leaseMs / 3, isRenewing: false, orphanedAtMs: Infinity, claimAtMs: Infinity, stored,
     gather: { untilMs: nowMs + gatherMs, candidates: stored === undefined ? [] : [{ who: 'store', position: stored }], isLoading: false },
   } satisfies Partial<Ownership<B>>)
@@ -57,7 +61,8 @@ function forget<B>({ room }: Turn<B>, who: Candidate['who']): void {
 function fetchNewest<B>(turn: Turn<B>): void {
   const { room, effects } = turn
   const gather = room.gather!
-  const best = gather.candidates.reduce<Candidate | undefined>((newest, each) => (isNewer(each.position, newest?.position ?? room.position) ? each : newest), undefined)
+  let best: Candidate | undefined
+  for (const each of gather.candidates) if (isNewer(each.position, best?.position ?? room.position)) best = each
   if (best === undefined) return run(turn)
   if (typeof best.who === 'number') return ask(turn, best.who, true)
   gather.isLoading = true
@@ -98,7 +103,10 @@ function run<B>(turn: Turn<B>): void {
     loggedSeq: isLogged ? forkSeq : Math.max(0, forkSeq - 1), sentSeq: forkSeq, isStoring: !isLogged, retryLogAtMs: Infinity,
   } satisfies Partial<Ownership<B>>)
   room.peers.clear()
-  effects.push({ kind: 'run', epoch, parentEpoch, forkSeq, isNew: position === undefined }, { kind: 'beat', head: { epoch, seq: forkSeq, parentEpoch, forkSeq }, durableSeq: room.loggedSeq }, { kind: 'attached' })
+  effects.push(
+    { kind: 'run', epoch, parentEpoch, forkSeq, isNew: position === undefined },
+    { kind: 'beat', head: { epoch, seq: forkSeq, parentEpoch, forkSeq }, durableSeq: room.loggedSeq }, { kind: 'attached' },
+  )
   if (!isLogged) effects.push({ kind: 'store', epoch })
   if (isLogged || durability === 'ops') effects.push({ kind: 'deliver', seq: forkSeq })
 }
@@ -112,4 +120,3 @@ export function claimAnew<B>(turn: Turn<B>, seen: number): void {
   claim(turn)
   if (!room.isClaiming) lookSoon(turn)
 }
-

@@ -8,7 +8,7 @@ export const createUnanswered = (): Unanswered => ({ count: 0, bytes: 0 })
 
 /** Runs `call` unless too much waits already: then it rejects with KasagiError `backplane-busy` at once. */
 export async function runCounted<T>(unanswered: Unanswered, bytes: number, call: () => Promise<T>): Promise<T> {
-  if (unanswered.count >= unansweredPublishesMax || unanswered.bytes + bytes > unansweredBytesMax) {
+  if (unanswered.count >= unansweredPublishesMax || unanswered.count > 0 && unanswered.bytes + bytes > unansweredBytesMax) {
     throw new KasagiError('backplane-busy', `${unanswered.count} records of ${unanswered.bytes} bytes are not answered yet`)
   }
   unanswered.count++

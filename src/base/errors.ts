@@ -18,7 +18,7 @@ export const errorList = {
   'origin-refused': entry(4407, false, 'this origin is not on the allow-list'),
   // Joining
   'unknown-type': entry(4410, false, 'no room of this type is served here'),
-  'bad-room-name': entry(4411, false, 'a room name is 1 to 64 printable characters'),
+  'bad-room-name': entry(4411, false, 'a room name is 1 to 64 printable characters, and with its type at most 96 bytes'),
   'bad-join': entry(4412, false, 'the join data do not fit the schema'),
   'room-full': entry(4413, false, 'the room has no free seat'),
   'room-absent': entry(4414, false, 'no open room matches'),
@@ -77,4 +77,13 @@ export const errorEntry = (code: string): ErrorEntry =>
 export function codeOfClose(close: number): ErrorCode | undefined {
   for (const code of Object.keys(errorList) as ErrorCode[]) if (errorList[code].close === close) return code
   return undefined
+}
+
+/** What an error says in one line, and the first place in a room author's own file. */
+export function whatAndWhere(error: unknown): string {
+  if (!(error instanceof Error) || error.stack === undefined) return String(error)
+  const frames = error.stack.split('\n').filter((line) => /^\s+at /.test(line))
+  const frame = frames.find((line) => /\brooms\b|\bshared\b/.test(line)) ?? frames[0]
+  const place = frame === undefined ? undefined : /\(?((?:file:\/\/)?\/[^)]*:\d+:\d+)\)?/.exec(frame)?.[1]?.replace('file://', '')
+  return place === undefined ? error.message : `${error.message} (${place})`
 }

@@ -13,6 +13,9 @@ export const fieldsMax = 256
 /** A room id (`type:name`) in bytes: it is a key of Redis, a log field and a header field. */
 export const roomIdBytesMax = 96
 
+/** A schema's name, which is its rooms' type: a client names it in its Join, and a room id has place for more behind it. */
+export const typeBytesMax = 64
+
 /** Text in one field; longer texts belong in rows of their own, or outside. */
 export const textBytesMax = 4096
 
@@ -51,6 +54,9 @@ export const roomsPerWorkerMax = 4096
 /** Bytes from the main thread to one worker, not yet moved to journals. One second of 30,000 small inputs. */
 export const inputRingBytes = 4 * 1024 * 1024
 
+/** How long a worker opens rooms before those that are open have a turn: far below any tick. */
+export const inboxMsMax = 2
+
 /** Descriptors from a worker to the main thread, not yet read. */
 export const outputRingSlots = 16_384
 
@@ -86,6 +92,9 @@ export const ticksBehindMax = 1
 /** How long a resume token is good for, whatever the room thinks of its session: a month bounds what a leaked one is worth. */
 export const resumeTokenSeconds = 30 * 24 * 3600
 
+/** How long a session whose connection was lost may be waited for. */
+export const graceMsMax = 24 * 3_600_000
+
 /** How long a worker's loop may stand still, by default: longer than any honest turn, short enough that its other rooms' players wait for it. */
 export const stallMsDefault = 2000
 
@@ -120,6 +129,9 @@ export const instanceNumbersMax = 2 ** 20
 
 /** How long an instance's number stays taken after its last sign of life: longer than any pause that its rooms survive. */
 export const instanceNumberMs = 60_000
+
+/** A Redis that has not answered for the length of a lease, and for so long, counts as lost: one on a busy machine may be late. */
+export const answerMsMin = 1000
 
 /** The longest wait between two tries to reach Redis again. */
 export const reconnectMsMax = 1000

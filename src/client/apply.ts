@@ -62,6 +62,7 @@ export interface ApplyTime { readonly nowMs: number; readonly intervalMs: number
 /** Compares the section's hashes with the replicas as they are before it; gives the columns that differ. */
 export function differingColumns(section: SectionView, replicas: readonly Replica[]): { table: string; field: string }[] {
   const differing: { table: string; field: string }[] = []
+  if (countOf(section, hashVector) > replicas.reduce((sum, { columns }) => sum + columns.length + 1, 0)) throw new BadSection('there are more hashes than columns')
   for (let index = 0; index < countOf(section, hashVector); index++) {
     const at = (section.vectors[hashVector] >> 2) + index * 2
     const replica = replicas[section.u32[at] & 0xffff], field = section.u32[at] >>> 16, hash = section.u32[at + 1]
@@ -86,43 +87,58 @@ export function isLastChunk(section: SectionView): boolean {
 
 export const isChunk = (section: SectionView): boolean => countOf(section, rangeVector) > 0
 
+/**
+ * What a section may still cost: bytes of its data that no part of it has claimed, and rows. Each row of a set pays with a byte of each of its
+ * columns; only a table that is cleared or despawned pays nothing, and that happens once. So nobody makes much work of few bytes.
+ */
+interface Budget { bytes: number; rows: number }
+
 export function applySection(section: SectionView, replicas: readonly Replica[], time: ApplyTime): void {
-  clearRanges(section, replicas)
+  const bytes = countOf(section, dataVector), budget: Budget = { bytes, rows: replicas.reduce((sum, { table }) => sum + table.capacity * 2, bytes) }
+  clearRanges(section, replicas, budget)
   const columns = countOf(section, columnVector)
   let column = 0
   for (let index = 0; index < countOf(section, rowSetVector); index++) {
     const at = (section.vectors[rowSetVector] >> 2) + index * 5
     const replica = replicas[section.u32[at] & 0xffff]
     if (replica === undefined) throw new BadSection('a row set names no table')
-    const rows = readRows(section, at, replica.table.capacity)
+    const rows = readRows(section, at, replica.table.capacity, budget)
     const what = section.u32[at] >>> 16 & 0xff
     if (what === 1) for (const row of rows) spawnRow(replica, row)
     if (what === 2) for (const row of rows) despawnRow(replica, row)
     for (; column < columns; column++) {
       const word = (section.vectors[columnVector] >> 2) + column * 3
       if ((section.u32[word] & 0xffff) !== index) break
-      applyColumn(section, replica, section.u32[word] >>> 16, rows, section.u32[word + 1], section.u32[word + 2], time)
+      applyColumn(section, replica, section.u32[word] >>> 16, rows, dataAt(section, word + 1, budget), section.u32[word + 2], time)
     }
   }
 }
 
-function clearRanges(section: SectionView, replicas: readonly Replica[]): void {
+function clearRanges(section: SectionView, replicas: readonly Replica[], budget: Budget): void {
   for (let index = 0; index < countOf(section, rangeVector); index++) {
     const at = (section.vectors[rangeVector] >> 2) + index * 3
     const replica = replicas[section.u32[at] & 0xffff]
     if (replica === undefined) throw new BadSection('a range names no table')
-    const end = Math.min(section.u32[at + 2], replica.end)
-    for (let row = section.u32[at + 1]; row < end; row++) despawnRow(replica, row)
+    const first = section.u32[at + 1], end = Math.min(section.u32[at + 2], replica.end)
+    spend(budget, 0, Math.max(0, end - first))
+    for (let row = first; row < end; row++) despawnRow(replica, row)
   }
+}
+
+function spend(budget: Budget, bytes: number, rows: number): void {
+  budget.bytes -= bytes
+  budget.rows -= rows
+  if (budget.bytes < 0 || budget.rows < 0) throw new BadSection('its parts are larger than the section')
 }
 
 let scratch = new Uint32Array(1024)
 
-function readRows(section: SectionView, at: number, capacity: number): Uint32Array {
+function readRows(section: SectionView, at: number, capacity: number, budget: Budget): Uint32Array {
   const { u32, u8 } = section
   const form = u32[at] >>> 24, first = u32[at + 1], count = u32[at + 2], bytes = u32[at + 4]
-  const from = dataAt(section, u32[at + 3], bytes)
+  const from = dataAt(section, at + 3, budget)
   if (count > capacity || first > capacity) throw new BadSection('a row set is larger than its table')
+  spend(budget, 0, count)
   if (scratch.length < count) scratch = new Uint32Array(count * 2)
   const rows = scratch.subarray(0, count)
   let found = 0, next = first
@@ -147,15 +163,17 @@ function readRows(section: SectionView, at: number, capacity: number): Uint32Arr
   return rows
 }
 
-function dataAt(section: SectionView, offset: number, bytes: number): number {
+/** Where the bytes lie that the words `at` (offset) and behind it (length) name. */
+function dataAt(section: SectionView, at: number, budget: Budget): number {
+  const offset = section.u32[at], bytes = section.u32[at + 1]
   if (offset % 8 !== 0 || offset + bytes > countOf(section, dataVector)) throw new BadSection('values lie outside the data')
+  spend(budget, bytes, 0)
   return section.vectors[dataVector] + offset
 }
 
 function applyColumn(
-  section: SectionView, replica: Replica, field: number, rows: Uint32Array, offset: number, bytes: number, time: ApplyTime,
+  section: SectionView, replica: Replica, field: number, rows: Uint32Array, from: number, bytes: number, time: ApplyTime,
 ): void {
-  const from = dataAt(section, offset, bytes)
   if (field === idField) return applySlots(section, rows, from, bytes, (row, at, end) => nameRow(replica, row, textAt(section, at, end)))
   if (field === generationField) {
     if (bytes !== rows.length * 2) throw new BadSection('generations do not fit their rows')
@@ -209,10 +227,10 @@ function applySlots(section: SectionView, rows: Uint32Array, from: number, bytes
 export interface ReceivedEvent { readonly event: number; readonly data: DataView; readonly at: number; readonly end: number }
 
 export function eventsOf(section: SectionView): ReceivedEvent[] {
-  const data = new DataView(section.u8.buffer)
+  const data = new DataView(section.u8.buffer), budget: Budget = { bytes: countOf(section, dataVector), rows: 0 }
   return Array.from({ length: countOf(section, eventVector) }, (_, index) => {
     const word = (section.vectors[eventVector] >> 2) + index * 3
-    const at = dataAt(section, section.u32[word + 1], section.u32[word + 2])
+    const at = dataAt(section, word + 1, budget)
     return { event: section.u32[word] & 0xffff, data, at, end: at + section.u32[word + 2] }
   })
 }

@@ -7,7 +7,7 @@
  */
 import type { EntityTable, PublicTables } from '../schema/field-tables.js'
 import { unpackFields } from '../wire/fields.js'
-import { applySection, differingColumns, eventsOf, hasHashes, isChunk, isLastChunk, openSection, type SectionView } from './apply.js'
+import { applySection, BadSection, differingColumns, eventsOf, hasHashes, isChunk, isLastChunk, openSection, type SectionView } from './apply.js'
 import { createReplica, type Replica } from './table.js'
 
 const ownRowEvent = 65535
@@ -46,14 +46,16 @@ export interface Replication {
 interface Inside extends Replication {
   readonly handlers: ReplicationHandlers
   readonly verify: boolean
-  /** What has come of the frame that an Own opened, or of a snapshot. */
+  /** What has come of the frame that an Own opened, or of a snapshot; its bytes, and how many they may become. */
   open: SectionView[]
+  openBytes: number
+  readonly openBytesMax: number
   /** Sections of the open frame. */
   expected: number
   /** The snapshot that is on its way, and the kinds of stream whose last chunk has not come yet. */
   arriving: { epoch: number; seq: number }
   unfinished: Set<number>
-  /** The last seq applied of each stream. */
+  /** The last seq applied of each kind of stream: a client has one stream of each. */
   readonly applied: Map<number, number>
   lastFrameMs: number
 }
@@ -62,11 +64,15 @@ export function createReplication(tables: PublicTables, flushHz: number, verify:
   const inside: Inside = {
     tables, handlers, verify, replicas: tables.tables.map((table: EntityTable) => createReplica(table)),
     position: { epoch: 0, seq: 0 }, tick: 0, intervalMs: flushHz > 0 ? 1000 / flushHz : 50, ownRow: undefined, state: 'snapshot',
-    sections: 0, frames: 0, open: [], expected: 0, arriving: { epoch: 0, seq: 0 }, unfinished: new Set(), applied: new Map(),
+    sections: 0, frames: 0, open: [], openBytes: 0, openBytesMax: openBytesMax(tables), expected: 0, arriving: { epoch: 0, seq: 0 }, unfinished: new Set(), applied: new Map(),
     lastFrameMs: 0,
   }
   return inside
 }
+
+/** No frame and no snapshot is larger than twice all rows that the tables can hold, with their ids, and a megabyte of events. */
+const openBytesMax = ({ tables }: PublicTables): number =>
+  tables.reduce((sum, { capacity, fields }) => sum + capacity * fields.reduce((bytes, field) => bytes + field.bytes, 66), 2 ** 19) * 2
 
 /** A snapshot at this position follows: the chunks of the room's stream and of the session's own. */
 export function expectSnapshot(replication: Replication, epoch: number, seq: number): void {
@@ -104,17 +110,23 @@ export function receiveSection(replication: Replication, message: ArrayBuffer): 
   if (inside.state === 'waiting') return true
   if (isChunk(section)) takeChunk(inside, section)
   else {
-    inside.open.push(section)
+    hold(inside, section)
     if (inside.open.length >= inside.expected) applyFrame(inside)
   }
   return true
+}
+
+function hold(inside: Inside, section: SectionView): void {
+  inside.openBytes = (inside.open.length === 0 ? 0 : inside.openBytes) + section.u8.length
+  if (inside.openBytes > inside.openBytesMax) throw new BadSection('more is on its way than the room can hold')
+  inside.open.push(section)
 }
 
 function takeChunk(inside: Inside, section: SectionView): void {
   if (inside.state !== 'snapshot' || section.seq !== inside.arriving.seq || section.epoch !== inside.arriving.epoch) return
   // Blocks that have not changed since this client's position may be left out, but not since a later one.
   if (section.prevSeq > inside.position.seq) return askResync(inside)
-  inside.open.push(section)
+  hold(inside, section)
   if (isLastChunk(section)) inside.unfinished.delete(streamKind(section.stream))
   if (inside.unfinished.size === 0) applySnapshot(inside)
 }
@@ -133,7 +145,7 @@ function applySnapshot(inside: Inside): void {
 function apply(inside: Inside, section: SectionView): void {
   applySection(section, inside.replicas, timeOf(inside))
   takeOwnRow(inside, section)
-  inside.applied.set(section.stream, section.seq)
+  inside.applied.set(streamKind(section.stream), section.seq)
   inside.tick = section.tick
 }
 
@@ -159,7 +171,7 @@ function applyFrame(inside: Inside): void {
 
 /** Applied before. Addressed events have no position, and are never repeated. */
 const isRepeated = ({ position, applied }: Inside, section: SectionView): boolean =>
-  section.epoch === position.epoch && streamKind(section.stream) !== addressedKind && section.seq <= (applied.get(section.stream) ?? -1)
+  section.epoch === position.epoch && streamKind(section.stream) !== addressedKind && section.seq <= (applied.get(streamKind(section.stream)) ?? -1)
 
 /** A section continues the position if its stream changed last at or before it. */
 function isGap({ position, state }: Inside, section: SectionView): boolean {
@@ -202,8 +214,9 @@ function measureInterval(inside: Inside): void {
 }
 
 function takeOwnRow(inside: Inside, section: SectionView): void {
-  for (const { event, data, at } of eventsOf(section)) {
+  for (const { event, data, at, end } of eventsOf(section)) {
     if (event !== ownRowEvent) continue
+    if (end - at !== 8) throw new BadSection('an own row is 8 bytes')
     const isPresent = data.getUint16(at + 6, true) === 1
     inside.ownRow = isPresent ? { row: data.getUint32(at, true), generation: data.getUint16(at + 4, true) } : undefined
   }

@@ -112,13 +112,18 @@ export function despawnRow(replica: Replica, row: number): void {
   if (replica.alive[row] === 0) return
   replica.alive[row] = 0
   replica.size--
-  // An id may have moved on to a row that came earlier in this frame or snapshot.
-  if (replica.byId.get(replica.ids[row]) === row) replica.byId.delete(replica.ids[row])
+  unnameRow(replica, row)
   if (!replica.spawned.delete(row)) replica.despawned.add(row)
   replica.changed.delete(row)
 }
 
+/** An id may have moved on to a row that came earlier in this frame or snapshot. */
+function unnameRow({ byId, ids }: Replica, row: number): void {
+  if (byId.get(ids[row]) === row) byId.delete(ids[row])
+}
+
 export function nameRow(replica: Replica, row: number, id: string): void {
+  unnameRow(replica, row)
   replica.ids[row] = id
   if (id !== '') replica.byId.set(id, row)
 }

@@ -76,7 +76,7 @@ export const readMark = ({ u32 }: Views): { roomKey: number; handler: number; jo
 })
 
 /** Counts a turn of the worker's loop. */
-export const countTurn = ({ u32 }: Views): void => { u32[atTurns >>> 2]++ }
+export const countLoop = ({ u32 }: Views): void => { u32[atTurns >>> 2]++ }
 
 export interface Block { readonly entry: number; readonly roomKey: number; readonly address: number; readonly bytes: number }
 

@@ -63,14 +63,30 @@ export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onL
 export type HandlerName = (typeof handlers)[number]
 
 /** Metrics that workers count. */
-export type CountedMetric = 'handlerErrors' | 'flushSkipped' | 'quantizedClamped' | 'inputsLost' | 'ticksMissed'
+export type CountedMetric = 'handlerErrors' | 'flushSkipped' | 'quantizedClamped' | 'inputsLost' | 'ticksMissed' | 'eventsMissed' | 'poisoned'
+
+/** Upper bounds of all buckets but the last. */
+export const turnSecondsBounds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const
+export const lateSecondsBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const
+export interface Buckets { readonly counts: readonly number[]; readonly sum: number }
+
+/** What a worker has counted since it last told. */
+export interface WorkerTally {
+  readonly counts: readonly { readonly metric: CountedMetric; readonly labels: Readonly<Record<string, string>>; readonly by: number }[]
+  readonly types: readonly { readonly type: string; readonly turns: Buckets; readonly sessions: number }[]
+  readonly late: Buckets
+  readonly busySeconds: number
+  readonly heapBytes: number
+}
+
+export type ReportLevel = 'debug' | 'info' | 'warn' | 'error'
 
 /** What one of a worker's messages says over its port. */
 export type WorkerMessage =
   | { readonly kind: 'started'; readonly threadId: number }
   | { readonly kind: 'catalog'; readonly types: readonly CatalogEntry[] }
-  | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly text: string; readonly fields: Record<string, unknown> }
-  | { readonly kind: 'count'; readonly metric: CountedMetric; readonly labels: Record<string, string>; readonly by: number }
+  | { readonly kind: 'log'; readonly level: ReportLevel; readonly text: string; readonly fields: Record<string, unknown> }
+  | { readonly kind: 'tally'; readonly tally: WorkerTally }
   | { readonly kind: 'bell' }
 
 /** What the main thread says over a worker's port: rare, and too large for a ring. */
@@ -94,6 +110,8 @@ export interface CatalogEntry {
   /** Who may open a room: whoever joins, or the server's operator alone. */
   readonly opens: 'anyone' | 'server'
   readonly version: number
+  /** What a room takes of an arena. */
+  readonly blockBytes: number
 }
 
 /** What a worker is started with. */

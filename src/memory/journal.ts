@@ -9,7 +9,7 @@
  */
 import { assert } from '../base/assert.js'
 import { journalBytes, journalReservedBytes } from '../base/limits.js'
-import { atJournal, atJournalThrough, type RoomLayout } from './room-layout.js'
+import { atJournal, atJournalThrough, journalAt, type RoomLayout } from './room-layout.js'
 import { align, readWide, writeWide, type Views } from './views.js'
 
 const entryHeaderBytes = 16
@@ -37,6 +37,23 @@ export function openJournal(views: Views, layout: RoomLayout): Journal {
   cutJournal(journal, readWide(views, layout.base + atJournalThrough))
   journal.cursor = tailOf(journal)
   return journal
+}
+
+/** How full the journal of the room whose block begins at `base` is, 0 to 1. Any thread. */
+export const journalFill = ({ u32 }: Views, base: number): number =>
+  ((u32[(base + atJournal + 4) >>> 2] - u32[(base + atJournal) >>> 2]) >>> 0) / journalBytes
+
+/**
+ * Kind and payload address of entry `number` in the journal of the room whose block begins at `base`, or undefined if it is not there. Any
+ * thread, while nobody writes: for the report of a thread that died.
+ */
+export function findEntry(views: Views, base: number, number: number): { readonly kind: number; readonly at: number } | undefined {
+  const { u32 } = views, header = (base + atJournal) >>> 2
+  for (let tail = u32[header]; tail !== u32[header + 1]; tail = (tail + sizeOf(u32[(journalAt(base) + tail % journalBytes) >>> 2])) >>> 0) {
+    const at = journalAt(base) + tail % journalBytes, kind = u32[(at + 4) >>> 2]
+    if (kind !== kindFill && readWide(views, at + 8) === number) return { kind, at: at + entryHeaderBytes }
+  }
+  return undefined
 }
 
 /** The number of the entry written last; 0 in a new room. */

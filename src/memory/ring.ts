@@ -91,6 +91,9 @@ export function release(ring: RingReader): void {
   Atomics.store(ring.views.i32, tailIndex(ring.at), ring.tail | 0)
 }
 
+/** Bytes that wait to be read. Any thread. */
+export const waitingBytes = ({ i32 }: Views, at: number): number => (Atomics.load(i32, headIndex(at)) - Atomics.load(i32, tailIndex(at))) >>> 0
+
 /** Wakes a reader that sleeps in {@link sleepOn}. */
 export function wake(views: Views, at: number): void {
   Atomics.add(views.i32, at >>> 2, 1)

@@ -13,10 +13,11 @@
  *                      id           live, committed, marked, changed       if the table has ids
  *                      each field   live, committed, changed, marked for slots, wire for quantized
  */
+import { assert } from '../base/assert.js'
 import { hashText } from '../base/hash.js'
 import { chunkBytesMax, eventBytesPerFlushMax, journalBytes, nackBytesPerFlushMax, rowsPerWord } from '../base/limits.js'
 import { isSlot, type EntityTable, type FieldTable, type FullTables } from '../schema/field-tables.js'
-import { align } from './views.js'
+import { align, type Views } from './views.js'
 
 /* The header of a room's block.
  *     0  magic          layoutHash     roomKey        typeNumber
@@ -38,6 +39,7 @@ import { align } from './views.js'
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
 export const roomHeaderBytes = 512
+const cacheLine = 64
 export const atRoomMagic = 0
 export const atLayoutHash = 4
 export const atRoomKey = 8
@@ -69,6 +71,13 @@ export const atBeganSeq = 352
 export const atFollows = 360
 
 export const historyRecordsMax = 512
+
+/** Where a room's journal lies, in the block that begins at `base`. */
+export const journalAt = (base: number): number => align(base + roomHeaderBytes, cacheLine)
+
+/** The id of the room whose block begins at `base`. */
+export const readRoomId = ({ u8, u32 }: Views, base: number): string =>
+  new TextDecoder().decode(u8.slice(base + atRoomId + 4, base + atRoomId + 4 + u32[(base + atRoomId) >>> 2]))
 
 export interface ColumnLayout {
   readonly field: FieldTable
@@ -126,7 +135,6 @@ const idTable: FieldTable = { name: '$id', kind: 'text', audience: 'everyone', b
 
 /** Hands out addresses one after the other. A gather may overrun its end by 64 bytes: every piece leaves that slack. */
 interface Cursor { at: number }
-const cacheLine = 64
 function take(cursor: Cursor, bytes: number): number {
   const at = align(cursor.at, cacheLine)
   cursor.at = at + bytes + cacheLine
@@ -190,6 +198,7 @@ export function layoutRoom(full: FullTables, limits: LayoutLimits, base: number)
   const recordBytesMax = recordBytesMaxOf(full, limits.sessions)
   const cursor: Cursor = { at: base + roomHeaderBytes }
   const journal = take(cursor, journalBytes)
+  assert(journal === journalAt(base), 'room layout: the journal stands first')
   const historyIndex = take(cursor, historyRecordsMax * 16)
   const historyBytes = recordBytesMax * 3
   const history = take(cursor, historyBytes)

@@ -82,6 +82,14 @@ function reclaim(rows: Rows): boolean {
   return found
 }
 
+/** False if every row is alive, or was until its despawn is flushed. */
+export function hasFree({ views, layout, capacity, alive }: Rows): boolean {
+  const committed = half(views, layout.aliveCommitted, layout.words)
+  let used = 0
+  for (let at = 0; at < alive.length; at++) used += bits(alive[at] | committed[at])
+  return used < capacity
+}
+
 function takeFree(rows: Rows): number {
   const { used } = rows
   for (let at = rows.hint; at < used.length; at++) {

@@ -1,5 +1,5 @@
 /** `defineRoom`: the author's handlers with their schema, checked when the module loads. Runs in workers only. */
-import { eventsPerFlushDefault, sessionsDefault, sessionsMax } from '../base/limits.js'
+import { eventsPerFlushDefault, graceMsMax, sessionsDefault, sessionsMax } from '../base/limits.js'
 import { checkTimers } from '../schema/define-schema.js'
 import type { Fields, Schema } from '../schema/fields.js'
 import type { Definition, Durability } from './types.js'
@@ -36,7 +36,7 @@ export interface NormalDefinition {
 const singleHandlers = ['derive', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onDrop', 'onResume', 'onLeave'] as const
 type SingleHandler = (typeof singleHandlers)[number]
 const settings = {
-  tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], graceMs: [0, 24 * 3_600_000], keepMs: [0, Infinity], snapshotEveryMs: [100, Infinity], snapshotEveryTicks: [1, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
+  tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], graceMs: [0, graceMsMax], keepMs: [0, Infinity], snapshotEveryMs: [100, Infinity], snapshotEveryTicks: [1, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
 } as const
 const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers', 'durability', 'opens']
 

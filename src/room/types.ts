@@ -62,7 +62,7 @@ export interface Room<S extends Schema, T = {}, K = {}, D = unknown> {
   readonly derived: D
   /** Room time: 1000 / tickHz a tick, or the time since the last turn; stands still while nobody runs the room. */
   readonly time: { readonly tick: number; readonly ms: number }
-  /** The only randomness: its state is the room's, and survives with it. */
+  /** The only randomness: its state is the room's, and survives with it. What was drawn does not tell what will be. */
   readonly random: { float(): number; int(below: number): number }
   readonly log: Record<'info' | 'warn' | 'error', (what: object | string) => void>
   /** Sends an event with the next flush, in order with the state. Best effort within `eventsPerFlushMax`. */

@@ -1,5 +1,5 @@
 /** `defineSchema`, and every mistake that it finds: one error each, naming schema, table and field. Browser-safe. */
-import { fieldsMax, rowsMax, tablesMax } from '../base/limits.js'
+import { fieldsMax, rowsMax, tablesMax, typeBytesMax } from '../base/limits.js'
 import type { Audience, FieldSpec } from './field-tables.js'
 import type { AnyField, Fields, Schema, Shape, TableDef } from './fields.js'
 import { defaultOf, fits } from './values.js'
@@ -18,6 +18,7 @@ const numeric = new Set(['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'f64', '
 export function defineSchema<const N extends string, S extends Shape>(name: N, shape: S): Schema<N, S> {
   const problem = (place: string, what: string): never => { throw new Error(`schema ${name}: ${place}: ${what}`) }
   checkName(name, 'its name', problem)
+  if (name.length > typeBytesMax) problem('its name', `at most ${typeBytesMax} letters and digits`)
   const tables = Object.entries(shape.tables ?? {})
   if (tables.length > tablesMax - 2) problem('tables', `at most ${tablesMax - 2}`)
   checkFields('globals', shape.globals ?? {}, shape, ['everyone', 'server'], problem)
@@ -28,7 +29,9 @@ export function defineSchema<const N extends string, S extends Shape>(name: N, s
       checkFields(`${kind}.${message}`, fields, shape, ['everyone'], problem)
     }
   }
-  for (const kind of ['options', 'join', 'listing'] as const) checkFields(kind, shape[kind] ?? {}, shape, ['everyone', 'server'], problem)
+  for (const kind of ['options', 'join'] as const) checkFields(kind, shape[kind] ?? {}, shape, ['everyone', 'server'], problem)
+  // Whoever asks for a list of rooms is told.
+  checkFields('listing', shape.listing ?? {}, shape, ['everyone'], problem)
   checkPlayer(shape, problem)
   return Object.freeze({ ...shape, name })
 }

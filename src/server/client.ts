@@ -3,6 +3,7 @@
  * outbox.ts by what its room sends, rooms.ts opens rooms and forgets them. Main thread.
  */
 import type { CatalogEntry } from '../memory/crossing.js'
+import type { NackMessage } from '../wire/server-messages.js'
 import type { Identity } from './auth.js'
 import type { Socket } from './sockets.js'
 import type { ResumeClaims } from './tokens.js'
@@ -54,7 +55,12 @@ export interface Client {
   holeAt: number
   /** Last input number that an Own has told it. */
   appliedThrough: number
+  /** What it is to be told as soon as it is live again: its last input number, and refusals, oldest first. */
+  owedThrough: number
+  owedNacks: NackMessage[]
   wantsTables: boolean
+  /** The generation of the token that its Welcome has brought, until the client says that it has it; 0: none. */
+  issued: number
   /** Chunks still to be handed out, oldest first. */
   chunks: Uint8Array[]
   /** A resync is with the worker. */
@@ -69,6 +75,8 @@ export interface Opening {
   readonly options: Uint8Array; readonly match: Uint8Array; readonly stays: boolean
   /** Of who opened it; empty for the server's own. */
   readonly address: string
+  /** Opened by somebody who comes back, where only the server opens rooms: if nothing is stored of it, it stays closed. */
+  readonly onlyStored: boolean
 }
 
 /** A room of this instance, from the first join that names it to the release of its block. */
@@ -102,5 +110,5 @@ export interface RoomEntry {
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({
   socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', identity: undefined, openedMs: nowMs, epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
-  appliedThrough: 0, wantsTables: false, chunks: [], asked: false, budget, budgetMs: nowMs,
+  appliedThrough: 0, owedThrough: 0, owedNacks: [], wantsTables: false, issued: 0, chunks: [], asked: false, budget, budgetMs: nowMs,
 })

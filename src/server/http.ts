@@ -3,7 +3,8 @@ import { KasagiError } from '../base/errors.js'
 import type { HttpAnswer, HttpRequest } from './sockets.js'
 
 export interface HttpParts {
-  ready(): boolean
+  /** Why rooms may not be joined; undefined: they may. */
+  notReady(): string | undefined
   metrics(): Promise<string>
   /** Open rooms of a type as JSON; undefined: no such type. Rejects with a KasagiError if the caller may not know. */
   rooms(type: string, match: Uint8Array, token: string | undefined): Promise<string | undefined>
@@ -13,6 +14,8 @@ export interface HttpParts {
 
 const plain = (status: number, body: string): HttpAnswer => ({ status, type: 'text/plain; charset=utf-8', body: `${body}\n` })
 
+const readiness = (why: string | undefined): HttpAnswer => why === undefined ? plain(200, 'ready') : plain(503, `not ready: ${why}`)
+
 const listPath = '/_kasagi/rooms/'
 
 export const createHttp = (parts: HttpParts) => async (request: HttpRequest): Promise<HttpAnswer> => {
@@ -20,7 +23,7 @@ export const createHttp = (parts: HttpParts) => async (request: HttpRequest): Pr
   if (request.method !== 'GET' && request.method !== 'HEAD') return plain(405, 'only GET')
   switch (request.path) {
     case '/healthz': return plain(200, 'ok')
-    case '/readyz': return parts.ready() ? plain(200, 'ready') : plain(503, 'not ready')
+    case '/readyz': return readiness(parts.notReady())
     case '/metrics': return { status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: await parts.metrics() }
     default: return parts.other(request) ?? plain(404, 'no such page')
   }

@@ -10,7 +10,9 @@ export function originRule(allowed: readonly string[]): (origin: string, host: s
     if (origin === '' || listed.has('*')) return true
     if (listed.size > 0) return listed.has(origin.toLowerCase())
     const from = URL.canParse(origin) ? new URL(origin) : undefined
-    return from !== undefined && (from.host === host.toLowerCase() || isThisMachine(from.hostname))
+    // Browsers write an Origin as `origin` does. A user, a path or an address in other words is none, and of no page that is ours.
+    if (from === undefined || !/^https?:$/.test(from.protocol) || from.origin !== origin.toLowerCase()) return false
+    return from.host === host.toLowerCase() || isThisMachine(from.hostname)
   }
 }
 

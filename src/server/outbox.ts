@@ -5,6 +5,7 @@
  */
 import { errorEntry } from '../base/errors.js'
 import { leadsOver, type Fork } from '../base/lineage.js'
+import { heldInputsMax } from '../base/limits.js'
 import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWide, storeWord } from '../memory/views.js'
@@ -22,9 +23,16 @@ export interface Outbox {
   readonly traffic: Traffic
   readonly tokens: Tokens
   onResync(kind: 'sections' | 'snapshot'): void
+  /** It has joined, or come back. */
+  onWelcome(client: Client): void
+  /** Its connection is about to end with `code`. */
+  onDismiss(client: Client, code: string): void
+  /** More waits for it than may. */
+  onSlow(client: Client): void
 }
 
-interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: boolean }
+/** `applied`: a new last input number, 0 if there is none. */
+interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: number }
 
 const ownScratch = new Uint8Array(256)
 const decoder = new TextDecoder()
@@ -44,11 +52,14 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
   const shared = sections.find(({ stream }) => stream === roomStream)
   const section = shared === undefined ? undefined : bytesOf(room, shared)
   for (const client of room.bySlot.values()) {
-    if (client.state !== 'live' || !goesOn(outbox, client, head)) continue
-    const own = due.get(client.slot)
-    if (own === undefined && section === undefined) { client.seq = head.seq; continue }
-    if (client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; continue }
+    const own = due.get(client.slot), isSilent = own === undefined && section === undefined
+    if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; outbox.onSlow(client) }
+    if (client.state !== 'live' || !goesOn(outbox, client, head)) {
+      if (own !== undefined) owe(client, own.nacks)
+      continue
+    }
     client.seq = head.seq
+    if (isSilent) continue
     if (own === undefined) broadcastSection(outbox.traffic, client, section!)
     else sendFrame(outbox, client, section, own, head.durableSeq)
   }
@@ -76,7 +87,7 @@ function collectDue(room: RoomEntry, address: number, sections: readonly Section
   const due = new Map<number, Due>()
   const of = (slot: number): Due => {
     let entry = due.get(slot)
-    if (entry === undefined) due.set(slot, entry = { own: undefined, addressed: [], nacks: [], applied: false })
+    if (entry === undefined) due.set(slot, entry = { own: undefined, addressed: [], nacks: [], applied: 0 })
     return entry
   }
   for (const route of routes) {
@@ -84,7 +95,7 @@ function collectDue(room: RoomEntry, address: number, sections: readonly Section
     if (client?.connection !== route.connection || (route.flags & routeFlags.left) !== 0) continue
     const entry = of(route.slot)
     if (route.section >= 0) entry.own = bytesOf(room, sections[route.section])
-    if (route.appliedThrough > client.appliedThrough) { client.appliedThrough = route.appliedThrough; entry.applied = true }
+    if (route.appliedThrough > client.appliedThrough) entry.applied = route.appliedThrough
   }
   for (const { slot, number, address: at, bytes } of readNacks(room.link.arena, address)) {
     const [code, text] = decoder.decode(room.link.arena.u8.slice(at, at + bytes)).split('\n')
@@ -102,9 +113,10 @@ function sendFrame(outbox: Outbox, client: Client, section: Uint8Array | undefin
   if (section !== undefined) messages.push(section)
   if (due.own !== undefined) messages.push(due.own)
   messages.push(...due.addressed)
-  if (messages.length === 0 && !due.applied && due.nacks.length === 0) return
+  if (messages.length === 0 && due.applied === 0 && due.nacks.length === 0) return
+  client.appliedThrough = Math.max(client.appliedThrough, due.applied)
   client.socket.cork(() => {
-    if (messages.length !== 1 || due.applied || due.nacks.length > 0) send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
+    if (messages.length !== 1 || due.applied !== 0 || due.nacks.length > 0) send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
     for (const message of messages) send(outbox, client, message)
   })
   outbox.traffic.deliveries++
@@ -125,6 +137,21 @@ export function sendOwn(outbox: Outbox, client: Client, nacks: readonly NackMess
   send(outbox, client, writeOwn({
     epoch: client.epoch, seq: client.seq, durableSeq: client.seq, lastInput: client.appliedThrough, wanted, sections: 0, nacks,
   }))
+}
+
+/** Refusals for a client that is being caught up wait until it is. Of more than it can still hold inputs, the oldest go untold. */
+function owe(client: Client, nacks: readonly NackMessage[]): void {
+  client.owedNacks.push(...nacks)
+  if (client.owedNacks.length > heldInputsMax) client.owedNacks.splice(0, client.owedNacks.length - heldInputsMax)
+}
+
+/** A client that is live again hears what became of its inputs meanwhile. */
+function payOwed(outbox: Outbox, client: Client): void {
+  const nacks = client.owedNacks
+  if (client.owedThrough <= client.appliedThrough && nacks.length === 0) return
+  client.appliedThrough = Math.max(client.appliedThrough, client.owedThrough)
+  client.owedNacks = []
+  sendOwn(outbox, client, nacks, 0)
 }
 
 /** Sessions that the record says have joined, come back, moved on or left. */
@@ -151,6 +178,7 @@ const stays: ReadonlySet<string> = new Set(['flood', 'going-away', 'worker-lost'
 /** Ends a client's connection with a Notice and the code's close. */
 export function dismiss(outbox: Outbox, client: Client, code: string, text = ''): void {
   if (client.state === 'gone') return
+  outbox.onDismiss(client, code)
   client.state = 'gone'
   send(outbox, client, writeNotice(code, text === '' ? errorEntry(code).text : text))
   // Before the socket ends: its end is told at once, and would be taken for a lost connection.
@@ -189,13 +217,16 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   client.slot = target.slot
   client.asked = false
   room.bySlot.set(target.slot, client)
+  client.owedThrough = target.lastInput
   if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
+  if (isJoin) outbox.onWelcome(client)
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
   // Whoever has just come back reads it from the Welcome.
   const rewound = !isJoin && client.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client)
   Object.assign(client, position)
   client.chunks = chunks
   client.state = 'catching'
+  if (isJoin) client.issued = target.generation + 1
   client.socket.cork(() => {
     if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
     if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, rewound, ...position }))
@@ -206,17 +237,20 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
 const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost): Uint8Array => writeWelcome({
   epoch: post.epoch, seq: post.seq, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, tick: post.tick,
   tickHz: room.type.tickHz, flushHz: room.type.flushHz, roomId: room.id, sessionId: client.sessionId, slot: client.slot, lastInput: target.lastInput,
-  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', generation: target.generation + 1,
-  token: outbox.tokens.issue({ roomId: room.id, sessionId: client.sessionId, userId: client.userId, generation: target.generation + 1 }),
+  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', generation: client.issued,
+  token: outbox.tokens.issue({ roomId: room.id, sessionId: client.sessionId, userId: client.userId, generation: client.issued }),
 })
 
 /** Sends chunks while the socket takes them; behind the last one the client is live, or asks for what came meanwhile. */
 export function handOut(outbox: Outbox, client: Client): void {
   while (client.chunks.length > 0 && client.socket.buffered() <= outbox.backlogBytes) send(outbox, client, client.chunks.shift()!)
   if (client.chunks.length > 0 || client.state !== 'catching' || client.room === undefined) return
-  if (client.seq === client.room.lastSeq) { client.state = 'live'; return }
-  client.state = 'behind'
-  askResync(client)
+  if (client.seq !== client.room.lastSeq) {
+    client.state = 'behind'
+    return askResync(client)
+  }
+  client.state = 'live'
+  payOwed(outbox, client)
 }
 
 /** The client's position goes to the room's worker, which answers with what is missing, or a snapshot. */

@@ -5,16 +5,21 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { MessageChannel } from 'node:worker_threads'
+import { MessageChannel, receiveMessageOnPort, type MessagePort as NodePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { monotonicMs } from '../base/clock.js'
+import { whatAndWhere } from '../base/errors.js'
 import { readMark, type Arena } from '../memory/arena.js'
 import { atTurns } from '../memory/arena-layout.js'
 import type { MainMessage, WorkerMessage, WorkerStart } from '../memory/crossing.js'
+import type { deathKinds } from './metrics.js'
 
-/** Why a thread ended: what metrics count by. `error`: something threw outside every handler. */
-export type DeathKind = 'exit' | 'error' | 'heap' | 'stalled'
-export interface Death { readonly kind: DeathKind; readonly text: string }
+export interface Death {
+  readonly kind: (typeof deathKinds)[number]
+  readonly text: string
+  /** It ended before it had touched its arena: nobody's handler was running, whatever the mark says of the thread before. */
+  readonly isEarly: boolean
+}
 
 export interface PoolOptions {
   readonly arenas: readonly Arena[]
@@ -26,7 +31,7 @@ export interface PoolOptions {
   onMessage(worker: number, message: WorkerMessage): void
   /** A room module cannot be used: one line. */
   onBroken(text: string): void
-  /** A thread is gone; its successor starts at once. */
+  /** A thread is gone; its successor starts when this returns. */
   onDeath(worker: number, death: Death): void
   /** A worker died too often: nobody runs its rooms any more. */
   onGivenUp(worker: number): void
@@ -43,6 +48,8 @@ export interface Pool {
 const vainMax = 5
 /** And this often within this time no successor helps. */
 const deathsMax = 100, deathsWithinMs = 60_000
+/** Successors while the process stops: a poisoned handler takes two, and the third stores what the others could not. */
+const deathsMaxAtStop = 3
 const heapMegabytes = 512
 
 /** The built entry, also when this file runs from its sources. */
@@ -79,17 +86,19 @@ interface Threads { readonly pool: Piscina; readonly options: PoolOptions; reado
 /** Runs one worker's task, and its successors', until it ends by itself. */
 async function supervise(threads: Threads, arena: Arena, worker: number): Promise<void> {
   const { options, isStopping } = threads
-  let deaths: number[] = [], vain = 0
-  let death: Death | undefined
+  let deaths: number[] = [], vain = 0, deathsAtStop = 0, ranOutOfHeap = false
   for (;;) {
     const turns = turnsOf(arena)
-    death = await runTask(threads, arena, worker, death?.kind === 'heap')
-    if (death === undefined || isStopping()) return
-    vain = turnsOf(arena) === turns && readMark(arena).handler === 0 ? vain + 1 : 0
+    const death = await runTask(threads, arena, worker, ranOutOfHeap)
+    if (death === undefined) return
+    // A thread that ended before it could read the mark leaves the death before it to be charged.
+    ranOutOfHeap = death.kind === 'heap' || (death.isEarly && ranOutOfHeap)
+    vain = death.isEarly || (turnsOf(arena) === turns && readMark(arena).handler === 0) ? vain + 1 : 0
     options.onDeath(worker, death)
     const now = monotonicMs()
     deaths = [...deaths.filter((at) => now - at < deathsWithinMs), now]
-    if (vain >= vainMax || deaths.length >= deathsMax) return options.onGivenUp(worker)
+    if (isStopping()) deathsAtStop++
+    if (vain >= vainMax || deaths.length >= deathsMax || deathsAtStop >= deathsMaxAtStop) return options.onGivenUp(worker)
   }
 }
 
@@ -100,27 +109,35 @@ async function runTask({ pool, options, ports }: Threads, arena: Arena, worker: 
   ports[worker] = port1 as unknown as MessagePort
   let exited: Promise<unknown> = Promise.resolve()
   const stalled = new AbortController()
-  let watch: ReturnType<typeof setInterval> | undefined
-  port1.on('message', (message: WorkerMessage) => {
+  let watch: ReturnType<typeof setInterval> | undefined, isEarly = true
+  const hear = (message: WorkerMessage): void => {
     if (message.kind !== 'started') return options.onMessage(worker, message)
     // The thread touches the arena only after this answer, so no life of a worker goes unwatched.
     const thread = pool.threads.find(({ threadId }) => threadId === message.threadId)
     // Not events.once: that rejects at the thread's `error`, which comes before its exit.
     if (thread !== undefined) exited = new Promise((resolve) => { thread.once('exit', resolve) })
     watch = watchTurns(arena, options.stallMs, () => stalled.abort())
+    isEarly = false
     port1.postMessage('go' satisfies MainMessage)
-  })
+  }
+  port1.on('message', hear)
   try {
     const broken = await pool.run(start, { transferList: [port2], signal: stalled.signal }) as string | undefined
     if (broken !== undefined) options.onBroken(broken)
     return undefined
   } catch (error) {
     await exited
-    return stalled.signal.aborted ? { kind: 'stalled', text: `no turn for ${options.stallMs} ms` } : deathOf(error)
+    return { isEarly, ...(stalled.signal.aborted ? { kind: 'stalled', text: `no turn for ${options.stallMs} ms` } : deathOf(error)) }
   } finally {
     clearInterval(watch)
+    // Its end is told over a port of the pool's, and may overtake what it said last.
+    for (const last of unheard(port1)) if (last.kind !== 'started') hear(last)
     port1.close()
   }
+}
+
+function* unheard(port: NodePort): Generator<WorkerMessage> {
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) yield next.message as WorkerMessage
 }
 
 const turnsOf = ({ u32 }: Arena): number => u32[atTurns >>> 2]
@@ -137,8 +154,8 @@ function watchTurns(arena: Arena, stallMs: number, onStalled: () => void): Retur
   }, stallMs / looksPerStall)
 }
 
-function deathOf(error: unknown): Death {
+function deathOf(error: unknown): Omit<Death, 'isEarly'> {
   const text = error instanceof Error ? error.message : String(error)
   if ((error as { code?: string }).code === 'ERR_WORKER_OUT_OF_MEMORY') return { kind: 'heap', text: `its heap of ${heapMegabytes} MB is full` }
-  return { kind: /exit code|exited/.test(text) ? 'exit' : 'error', text }
+  return /exit code|exited/.test(text) ? { kind: 'exit', text } : { kind: 'error', text: whatAndWhere(error) }
 }

@@ -3,7 +3,9 @@
  * opened on the worker that placement names, on the next one if that has no space, and forgotten when its worker has closed it.
  */
 import type { Backplane, StoredSnapshot } from '../backplane/backplane.js'
+import { monotonicMs } from '../base/clock.js'
 import { KasagiError, type ErrorCode } from '../base/errors.js'
+import { roomIdBytesMax } from '../base/limits.js'
 import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
 import { atStoredSeq } from '../memory/room-layout.js'
 import { defaultOf } from '../schema/values.js'
@@ -28,7 +30,7 @@ export interface Rooms extends RoomEvents {
 export interface RoomEvents {
   /** A room does not open; `cause` is for the log. */
   onNotOpened(entry: RoomEntry, code: ErrorCode, cause: string): void
-  onStored(entry: RoomEntry, bytes: number): void
+  onStored(entry: RoomEntry, bytes: number, seconds: number): void
   onStoreFailed(entry: RoomEntry, cause: string): void
 }
 
@@ -36,6 +38,11 @@ export interface RoomEvents {
 export const createRooms = (links: readonly WorkerLink[], backplane: Backplane): Rooms => ({
   byKey: new Map(), byId: new Map(), links, backplane, openedFrom: new Map(), nextKey: 1, post: () => {}, onNotOpened: () => {}, onStored: () => {}, onStoreFailed: () => {},
 })
+
+const roomName = /^[^\p{C}\p{Z}:][^\p{C}:]{0,63}$/u
+
+/** True if a room of `type` may be called so: its id has a place in the header of its block. */
+export const isRoomName = (type: string, name: string): boolean => roomName.test(name) && Buffer.byteLength(`${type}:${name}`) <= roomIdBytesMax
 
 /** Opens room `id` on the worker it belongs to. The answer comes as `opened` or `failed`, or as `onNotOpened`. */
 export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, opening: Opening): RoomEntry | undefined {
@@ -63,7 +70,10 @@ const listingOf = ({ listing }: CatalogEntry, match: Uint8Array): Record<string,
 export const isMatch = (room: RoomEntry, match: Readonly<Record<string, unknown>>): boolean =>
   Object.entries(match).every(([name, value]) => isSame(room.listing[name], value))
 
-const isSame = (a: unknown, b: unknown): boolean => a === b || (typeof a === 'object' && JSON.stringify(a) === JSON.stringify(b))
+const isSame = (a: unknown, b: unknown): boolean => a === b || (typeof a === 'object' && textOf(a) === textOf(b))
+
+/** JSON knows no bigints, and throws at them. */
+const textOf = (value: unknown): string => JSON.stringify(value, (_, part: unknown) => typeof part === 'bigint' ? `${part}n` : part)
 
 /** Its epoch is durable before its worker hears of the room. */
 async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
@@ -73,6 +83,7 @@ async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
     if (claim.kind === 'held') throw new KasagiError('held', `instance ${claim.lease.instance} runs it`)
     entry.epoch = claim.epoch
     const snapshot = await rooms.backplane.load(id)
+    if (snapshot === undefined && entry.opening.onlyStored) return rooms.onNotOpened(entry, 'session-gone', 'nothing is stored of it')
     if (snapshot !== undefined && type.durability !== 'none') {
       Object.assign(entry, { stored: snapshot.data, parentEpoch: snapshot.epoch, forkSeq: snapshot.seq, lastSeq: snapshot.seq, tick: snapshot.tick })
     }
@@ -98,8 +109,9 @@ export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
 
 /** What a worker has written of a room goes to the store; when it is there, the room is told, so that nothing is stored twice. */
 export function storeSnapshot(rooms: Rooms, entry: RoomEntry, snapshot: Omit<StoredSnapshot, 'version'>): void {
+  const began = monotonicMs()
   rooms.backplane.store(entry.id, { ...snapshot, version: entry.type.version }).then(() => {
-    rooms.onStored(entry, snapshot.data.length)
+    rooms.onStored(entry, snapshot.data.length, (monotonicMs() - began) / 1000)
     if (entry.state === 'open') storeWide(entry.link.arena, entry.base + atStoredSeq, snapshot.seq)
   }, (error: unknown) => rooms.onStoreFailed(entry, error instanceof Error ? error.message : String(error)))
 }

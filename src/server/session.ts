@@ -16,7 +16,7 @@ import { enter, exit, type Admission } from './admission.js'
 import type { Identity } from './auth.js'
 import { createClient, type Client, type JoinRequest, type RoomEntry } from './client.js'
 import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
-import { isMatch, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
+import { isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import type { Tokens } from './tokens.js'
 import { tell, tellSurely } from './worker-link.js'
@@ -34,6 +34,10 @@ export interface Sessions {
   refused(client: Client, code: ErrorCode, detail?: string): void
   countFrame(bytes: number): void
   countInput(result: 'accepted' | 'repeated' | 'refused' | 'hole'): void
+  /** A client's state differs from the room's, or a section made no sense to it. */
+  countMismatch(): void
+  /** A connection has ended by itself. */
+  lost(client: Client): void
 }
 
 type Of<K extends ClientMessage['kind']> = Extract<ClientMessage, { kind: K }>
@@ -46,7 +50,8 @@ export function openConnection(sessions: Sessions, socket: Socket): void {
 }
 
 /** The socket is closed, by whomever; its session may come back. */
-export function closeConnection({ admission }: Sessions, client: Client): void {
+export function closeConnection({ admission, lost }: Sessions, client: Client): void {
+  if (client.state !== 'gone') lost(client)
   exit(admission, client)
   leaveRoom(client, 1)
   client.state = 'gone'
@@ -69,7 +74,7 @@ export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): 
   switch (message.kind) {
     case 'join': return join(sessions, client, message)
     case 'input': return input(sessions, client, message)
-    case 'resync': return resync(client, message)
+    case 'resync': return resync(sessions, client, message)
     case 'leave': return dismiss(sessions.outbox, client, 'left')
     case 'ping': return pong(client, message.sent)
     case 'skip': return skip(client, message.to)
@@ -96,14 +101,12 @@ function spend(sessions: Sessions, client: Client): boolean {
   return false
 }
 
-const roomName = /^[^\p{C}\p{Z}:][^\p{C}:]{0,63}$/u
-
 function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
   const type = sessions.types.get(message.schema)
   if (message.protocol !== protocolVersion) return refuse(sessions, client, 'protocol-version')
   if (type === undefined) return refuse(sessions, client, 'unknown-type')
   if (message.schemaHash !== 0 && message.schemaHash !== type.hash) return refuse(sessions, client, 'schema-mismatch')
-  if (message.name !== undefined && !roomName.test(message.name)) return refuse(sessions, client, 'bad-room-name')
+  if (message.name !== undefined && !isRoomName(type.name, message.name)) return refuse(sessions, client, 'bad-room-name')
   const match = unpackMatch(type.listing, message.match)
   if (match === undefined) return refuse(sessions, client, 'bad-join', 'match')
   const asked = resumeOf(sessions, type, message)
@@ -158,7 +161,7 @@ function roomFor({ rooms, limits }: Sessions, { type, name: asked, match, matchB
   // A room that is stored may be opened again by whoever was in it.
   if (type.opens === 'server' && resume === undefined) return 'room-absent'
   if (limits.roomsPerAddress !== 0 && (rooms.openedFrom.get(address) ?? 0) >= limits.roomsPerAddress) return 'too-many-rooms'
-  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address }) ?? 'no-space'
+  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address, onlyStored: type.opens === 'server' }) ?? 'no-space'
 }
 
 function matchingRoom({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): RoomEntry | undefined {
@@ -180,9 +183,11 @@ export function sendJoin(sessions: Sessions, client: Client): void {
   if (!told) refuse(sessions, client, 'no-space')
 }
 
-/** Its newest token has arrived: older ones are void from here on. */
-function ready({ room, connection }: Client, generation: number): void {
-  if (room !== undefined) tellSurely(room.link, toWorker.ready, [room.key, ...wideWords(connection), generation])
+/** Its newest token has arrived: older ones are void from here on. Said once; what else a client says of generations has no meaning. */
+function ready(client: Client, generation: number): void {
+  if (client.room === undefined || client.issued === 0 || generation !== client.issued) return
+  client.issued = 0
+  tellSurely(client.room.link, toWorker.ready, [client.room.key, ...wideWords(client.connection), generation])
 }
 
 function input(sessions: Sessions, client: Client, { number, input: index, data }: Of<'input'>): void {
@@ -214,8 +219,10 @@ export function nack(sessions: Sessions, client: Client, number: number, code: E
   sendOwn(sessions.outbox, client, [{ number, code, text: '' }], 0)
 }
 
-function resync(client: Client, message: Of<'resync'>): void {
+function resync(sessions: Sessions, client: Client, message: Of<'resync'>): void {
   if (client.state !== 'live') return
+  // Nobody's position: it wants a snapshot, whatever it has.
+  if (message.epoch === 0 && message.seq === 0) sessions.countMismatch()
   client.epoch = message.epoch
   client.seq = message.seq
   client.state = 'behind'

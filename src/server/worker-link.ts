@@ -42,6 +42,8 @@ export interface WorkerLink {
   rooms: number
   /** False once the worker died too often. */
   usable: boolean
+  /** Messages that found the input ring full. */
+  ringFull: number
   /** What found the ring full and must not be lost: told again as soon as the worker has read. */
   owed: { readonly kind: number; readonly words: readonly number[] }[]
 }
@@ -49,7 +51,7 @@ export interface WorkerLink {
 export function createWorkerLink(worker: number, arenaBytes: number): WorkerLink {
   const arena = createArena(arenaBytes, worker)
   return {
-    worker, arena, rooms: 0, usable: true, owed: [],
+    worker, arena, rooms: 0, usable: true, ringFull: 0, owed: [],
     input: createRingWriter(arena, atInputRing, inputRingBytes),
     output: createRingReader(arena, atOutputRing, outputRingBytes),
   }
@@ -57,7 +59,7 @@ export function createWorkerLink(worker: number, arenaBytes: number): WorkerLink
 
 /** Puts one record into the worker's input ring and wakes it; false if the ring is full. */
 export function tell(link: WorkerLink, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
-  if (!send(link.input, kind, words, ...parts)) return false
+  if (!send(link.input, kind, words, ...parts)) { link.ringFull++; return false }
   wake(link.arena, atWake)
   return true
 }

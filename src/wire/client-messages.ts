@@ -1,6 +1,6 @@
 /** What a client says (schema/client.fbs): writers for the SDK, one reader for the server. The reader verifies before it reads. */
 import { Builder, ByteBuffer } from 'flatbuffers'
-import { roomIdBytesMax } from '../base/limits.js'
+import { roomIdBytesMax, typeBytesMax } from '../base/limits.js'
 import { ClientBody } from '../../schema/generated/kasagi/wire/client-body.js'
 import { ClientMessage as ClientMessageTable } from '../../schema/generated/kasagi/wire/client-message.js'
 import { Input } from '../../schema/generated/kasagi/wire/input.js'
@@ -48,7 +48,7 @@ const position = struct(16, true)
 const tokenBytesMax = 4096
 const joinRule: TableRule = {
   fields: [
-    scalar(2), string(64, true), scalar(4), string(roomIdBytesMax * 4), scalar(1), bytesVector, bytesVector, bytesVector,
+    scalar(2), string(typeBytesMax, true), scalar(4), string(roomIdBytesMax * 4), scalar(1), bytesVector, bytesVector, bytesVector,
     string(tokenBytesMax), string(tokenBytesMax), struct(16), scalar(4),
   ],
 }

@@ -136,7 +136,7 @@ export function writeOwnInto(target: Uint8Array, message: Omit<OwnMessage, 'nack
 }
 
 /** An Own of nine recognisable numbers, and where each of them stands. */
-const ownTemplate = createOwnTemplate()
+const ownTemplate = /* @__PURE__ */ createOwnTemplate()
 function createOwnTemplate(): { readonly bytes: Uint8Array; readonly places: readonly number[] } {
   const marks = Array.from({ length: 9 }, (_, index) => 0x7a5a_0001 + index * 0x0101)
   const bytes = writeOwn({

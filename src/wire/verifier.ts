@@ -21,11 +21,13 @@ export const alignedVector: FieldRule = { kind: 'structs', bytes: 1, align: 8 }
 export const structVector = (bytes: number): FieldRule => ({ kind: 'structs', bytes, align: 4 })
 export const string = (bytesMax: number, required = false): FieldRule => ({ kind: 'string', bytesMax, required })
 
-/** `tables`: how many may still be visited. One that several offsets share counts each time, so sharing cannot multiply the work. */
-interface Checking { readonly view: DataView; readonly end: number; tables: number }
+/** How many tables, and bytes of vectors and texts, may still be visited. What several offsets share counts each time, so sharing cannot multiply the work. */
+interface Checking { readonly view: DataView; readonly end: number; tables: number; bytes: number }
 
 /** A table takes at least its offset and the offset of its vtable; a message holds no more of them than fit. */
 const tableBytesMin = 8
+/** Writers may let a few short texts share their bytes. */
+const sharedMax = 2
 /** Generated readers take vtables' numbers as signed 16-bit ones: beyond this they would read somewhere else than was verified. */
 const tableBytesMax = 0x7fff
 
@@ -34,7 +36,7 @@ export function verify(bytes: Uint8Array, identifier: string, rule: TableRule): 
   if (bytes.length < 12 || bytes.length > 0x7fffffff) return false
   for (let i = 0; i < 4; i++) if (bytes[4 + i] !== identifier.charCodeAt(i)) return false
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const checking: Checking = { view, end: bytes.length, tables: Math.floor(bytes.length / tableBytesMin) }
+  const checking: Checking = { view, end: bytes.length, tables: Math.floor(bytes.length / tableBytesMin), bytes: bytes.length * sharedMax }
   return checkTable(checking, checking.view.getUint32(0, true), rule)
 }
 
@@ -87,7 +89,8 @@ function checkField(checking: Checking, at: number, field: FieldRule, typeOfUnio
 function checkVector(checking: Checking, at: number, elementBytes: number): number {
   if (at % 4 !== 0 || !inside(checking, at, 4)) return -1
   const count = checking.view.getUint32(at, true)
-  return inside(checking, at + 4, count * elementBytes) ? count : -1
+  checking.bytes -= count * elementBytes
+  return checking.bytes >= 0 && inside(checking, at + 4, count * elementBytes) ? count : -1
 }
 
 function checkString(checking: Checking, at: number, bytesMax: number): boolean {

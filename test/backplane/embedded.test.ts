@@ -1,7 +1,7 @@
 /** The embedded store: every backplane's guarantees, and what its folder may have gone through. */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -9,6 +9,7 @@ import { openEmbeddedStore } from '../../src/backplane/embedded.js'
 import { open, type Database, type Key } from 'lmdb'
 import type { Backplane } from '../../src/backplane/backplane.js'
 import { backplaneSuite, granted } from '../suites/backplane.js'
+import { until } from '../support/engine.js'
 
 describe('embedded', () => {
   backplaneSuite('embedded', async () => {
@@ -81,6 +82,27 @@ describe('the data folder', () => {
     expect(existsSync(join(folder, 'lock'))).toBe(false)
   })
 
+  it('data folder: one that a process of another container holds is not taken, as long as that touches its lock', async () => {
+    mkdirSync(folder)
+    const lock = join(folder, 'lock'), holder = JSON.stringify({ pid: process.pid, started: '1', space: 'pid:[1]' }), past = new Date(Date.now() - 60_000)
+    writeFileSync(lock, holder)
+    expect(problem()).toBe(`data-folder: ${folder} is in use by process ${process.pid} of another container; stop it, or name another folder with --data`)
+    utimesSync(lock, past, past)
+    const { backplane, killed } = openEmbeddedStore(folder)
+    expect(killed).toBe(process.pid)
+    utimesSync(lock, past, past)
+    await until(() => statSync(lock).mtimeMs > past.getTime() + 50_000, 'the new holder touches it')
+    await backplane.close()
+    expect([existsSync(lock), openEmbeddedStore(folder).killed]).toEqual([false, undefined])
+  })
+
+  it('data folder: a start that fails behind the lock lets go of it', async () => {
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'secret'), 'nonsense')
+    expect(problem()).toMatch(/^data-folder: .* is no secret of ours/)
+    expect(existsSync(join(folder, 'lock'))).toBe(false)
+  })
+
   it('data folder: a file that was cut short anywhere, or is none of ours, is told in one line and stays as it is', async () => {
     await fill()
     const file = join(folder, 'rooms'), { size } = statSync(file), whole = readFileSync(file)
@@ -120,7 +142,7 @@ describe('the data folder', () => {
       const epoch = await granted(backplane, 'a:1')
       const snapshot = { epoch, seq: 1, tick: 1, ts: 1, version: 1 }
       await backplane.store('a:1', { ...snapshot, data: new Uint8Array(100_000) })
-      await expect(backplane.store('a:1', { ...snapshot, seq: 2, data: new Uint8Array(3_000_000) })).rejects.toMatchObject({ code: 'store-failed' })
+      await expect(backplane.store('a:1', { ...snapshot, seq: 2, data: new Uint8Array(3_000_000) })).rejects.toMatchObject({ code: 'store-failed', message: expect.stringMatching(/the disk of .* has 0 MB left/) as string })
       expect((await backplane.load('a:1'))?.seq).toBe(1)
       await backplane.close()
       execFileSync('mount', ['-o', 'remount,ro', folder])

@@ -44,7 +44,7 @@ describe('author code that throws', () => {
     expect(room.globals.done).toBe(11)
     const [line] = server.lines.filter(({ text }) => text.includes('on purpose'))
     expect(line.text).toMatch(/^fragile:one: onInput\.fail threw: on purpose \(.*rooms\/fragile\.ts:11:\d+\)$/)
-    expect(await server.metric('kasagi_handler_errors_total{type="fragile",handler="onInput.fail"}')).toBe(1)
+    await until(async () => await server.metric('kasagi_handler_errors_total{type="fragile",handler="onInput.fail"}') === 1, 'it is counted, once')
     await room.leave()
   })
 

@@ -177,4 +177,22 @@ describe('rooms', () => {
     expect(back.globals.mood).toBe('loud')
     await leave([back])
   })
+
+  it('rooms: in a full room the seat of whoever leaves is taken in the very same tick, again and again', async () => {
+    const pair = defineSchema('pair', { player: 'guests', tables: { guests: table({ name: text(20) }, { capacity: 2 }) }, join: { name: text(20) } })
+    const small = await startTestEngine({
+      'shared/pair.ts': "import { defineSchema, table, text } from 'kasagi-engine/schema'\nexport const pair = defineSchema('pair', { player: 'guests', tables: { guests: table({ name: text(20) }, { capacity: 2 }) }, join: { name: text(20) } })",
+      'rooms/pair.ts': "import { defineRoom } from 'kasagi-engine'\nimport { pair } from '../shared/pair.js'\nexport default defineRoom(pair, { tickHz: 10, maxSessions: 2 })",
+    })
+    const sit = (name: string): Promise<ClientRoom<typeof pair>> => connect(small.url).join(pair, { name: 'main', join: { name } })
+    let seated = await Promise.all([sit('ann'), sit('bob')])
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(seated.map((room) => room.leave()))
+      seated = await Promise.all([sit(`ann ${round}`), sit(`bob ${round}`)])
+    }
+    expect(seated.map(({ status }) => status)).toEqual(['live', 'live'])
+    expect(await small.metric('kasagi_worker_deaths_total')).toBe(0)
+    await expect(sit('cid')).rejects.toMatchObject({ code: 'room-full' })
+    await small.stop()
+  })
 })

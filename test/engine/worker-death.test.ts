@@ -96,7 +96,7 @@ describe('a worker that dies', () => {
 })
 
 describe('a worker that its own author ends', () => {
-  it('death: the log names the handler and the room whose code was running, and other clients stay', async () => {
+  it('death: the log names handler, room and session whose code was running, and other clients stay', async () => {
     const server = await startTestEngine({
       'shared/mine.ts': "import { defineSchema, u8, u32 } from 'kasagi-engine/schema'\nexport const mine = defineSchema('mine', { globals: { n: u32 }, inputs: { dig: {}, boom: { once: u8 } } })",
       'rooms/mine.ts': "import { existsSync, writeFileSync } from 'node:fs'\nimport { defineRoom } from 'kasagi-engine'\nimport { mine } from '../shared/mine.js'\n"
@@ -110,8 +110,9 @@ describe('a worker that its own author ends', () => {
     await b.ask('dig', {})
     await until(() => a.globals.n === 2, 'both digs are counted')
     expect([a.status, b.status]).toEqual(['live', 'live'])
-    const { text } = server.lines.find(({ level }) => level === 'error')!
-    expect(text).toMatch(/^worker 0 died \(.*\) in onInput of mine:deep, journal entry \d+; its successor takes over$/)
+    const { text, fields } = server.lines.find(({ level }) => level === 'error')!
+    expect(text).toMatch(/^worker 0 died \(.*\) in onInput\.boom of mine:deep, journal entry \d+; its successor takes over$/)
+    expect(fields).toMatchObject({ worker: 0, reason: 'exit', room: 'mine:deep', handler: 'onInput.boom', session: a.sessionId, address: '127.0.0.1' })
     await Promise.all([a.leave(), b.leave()])
     await server.stop()
     rmSync(`${process.env.TMPDIR ?? '/tmp'}/kasagi-mine-${process.pid}`, { force: true })

@@ -15,6 +15,7 @@ describe('schema', () => {
     expect(of({ globals: { a: ref('nobody') } })).toThrow('globals.a: refers to the table "nobody"')
     expect(of({ player: 'nobody' })).toThrow('player: names the table "nobody"')
     expect(of({ globals: { a: u8.to('owner') } })).toThrow("globals.a: to('owner') has no meaning here")
+    expect(of({ listing: { a: u8.to('server') } })).toThrow("listing.a: to('server') has no meaning here")
     expect(of({ tables: { t: table({ x: text(3), y: f32 }, { capacity: 1, grid: { x: 'x', y: 'y', cell: 5 } }) } })).toThrow('t: grid.x names no numeric field')
     expect(() => quantized(1, 1, 0.1)).toThrow('needs min < max')
     expect(() => table({}, { capacity: 0 })).toThrow('capacity 0')

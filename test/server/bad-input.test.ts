@@ -49,6 +49,7 @@ describe('bad input', () => {
     ['a room name with control characters', [join({ name: 'a\u0007b' })], 'bad-room-name'],
     ['an empty room name', [join({ name: '' })], 'bad-room-name'],
     ['a room name of 200 letters', [join({ name: 'x'.repeat(200) })], 'bad-room-name'],
+    ['a room name whose letters are four bytes each', [join({ name: '😀'.repeat(64) })], 'bad-room-name'],
     ['a room id of 10 kB', [join({ name: 'x'.repeat(10_000) })], 'too-large'],
     ['join data that do not fit', [join({ join: new Uint8Array(9) })], 'bad-join'],
     ['no room where none is open', [join({ name: 'absent', open: 1 })], 'room-absent'],

@@ -13,7 +13,7 @@ const options: SocketOptions = {
 
 describe('listen', () => {
   const lines: string[] = []
-  const log = { info: nothing, warn: (_: object, text: string) => { lines.push(text) }, error: nothing }
+  const log = { debug: nothing, info: nothing, warn: (_: object, text: string) => { lines.push(text) }, error: nothing }
   const kindOf = async (choice: SocketsChoice): Promise<string> => {
     const server = await listenSockets(options, handlers, choice, log)
     server.close()

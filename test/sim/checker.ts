@@ -1,8 +1,8 @@
 /**
  * What must hold in every run, whatever breaks. Sees everything at once, which nobody in the world does; throws at the first thing that is wrong.
  */
-import { isNewer, isSame, start, type Head, type Position } from '../../src/base/lineage.js'
-import type { Entry, RoomRecord, RoomState } from './room-state.js'
+import { isNewer, isSame, start, type Position } from '../../src/base/lineage.js'
+import { parentOf, type Entry, type RoomRecord, type RoomState } from './room-state.js'
 
 export interface Checker {
   readonly records: Map<string, { readonly record: RoomRecord; readonly parent: Position }>
@@ -25,7 +25,6 @@ export const count = ({ counts }: Checker, what: string, by = 1): void => { coun
 export const show = (position: Position | undefined): string => (position === undefined ? 'nothing' : `${position.epoch % 10_000_000}-${position.seq}`)
 
 const keyOf = ({ epoch, seq }: Position): string => `${epoch}-${seq}`
-const parentOf = ({ epoch, seq, parentEpoch, forkSeq }: Head): Position => (seq === forkSeq + 1 ? { epoch: parentEpoch, seq: forkSeq } : { epoch, seq: seq - 1 })
 
 export function grant({ granted }: Checker, epoch: number): void {
   must(!granted.has(epoch), `epoch ${epoch} was granted twice`)

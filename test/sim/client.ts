@@ -4,7 +4,7 @@
  */
 import type { Position } from '../../src/base/lineage.js'
 import { count, must, shown } from './checker.js'
-import { enter, exit, hearInput, run, type Instance, type View } from './instance.js'
+import { run, type Instance, type View } from './instance.js'
 import { after, at, between, chance, delay, pick, type World } from './world.js'
 
 export interface Player {
@@ -57,6 +57,7 @@ function play(player: Player): void {
       sendInput(player, number, number)
     }
     if (world.isFaulty && chance(world, 0.004)) cut(player)
+    if (world.isFaulty && chance(world, 0.002)) quit(player)
     play(player)
   })
 }
@@ -76,7 +77,7 @@ function comeBack(player: Player): void {
     }
     player.connection = connection
     player.isIn = false
-    toEdge(connection, () => enter(edge, connection))
+    toEdge(connection, () => edge.enter(connection))
     after(world, 1500, () => { if (connection.isOpen && !player.isIn) cut(player) })
   })
 }
@@ -89,7 +90,7 @@ export function cut(player: Player): void {
   player.connection = undefined
   player.isIn = false
   const { edge } = connection
-  run(edge, () => exit(edge, connection))
+  run(edge, () => edge.exit(connection))
   comeBack(player)
 }
 
@@ -113,7 +114,7 @@ function toPlayer(connection: Connection, act: (player: Player) => void): void {
 }
 
 function sendInput({ connection }: Player, from: number, number: number): void {
-  if (connection !== undefined) toEdge(connection, () => hearInput(connection.edge, connection, from, number))
+  if (connection !== undefined) toEdge(connection, () => connection.edge.input(connection, from, number))
 }
 
 /** Everything held from `wanted` on; what is held no longer is named by `from`. */
@@ -172,13 +173,17 @@ function settle(player: Player, durableSeq: number): void {
   checker.durable.set(session, Math.max(checker.durable.get(session) ?? 0, durable))
 }
 
-/** The room does not know the session any more: a new one, from the start. */
+/** The room does not know the session any more. */
 export const forget = (connection: Connection): void => toPlayer(connection, (player) => {
-  const { world } = player
-  count(world.checker, 'sessions gone')
+  count(player.world.checker, 'sessions gone')
+  quit(player)
+})
+
+/** Leaves without a word, for good; somebody new comes in its place. */
+export function quit(player: Player): void {
   Object.assign(player, { session: `${player.name}.${++player.stays}`, generation: 0, next: 1, held: [], answered: [], position: undefined } satisfies Partial<Player>)
   cut(player)
-})
+}
 
 export const isSettled = ({ isIn, next, held, session }: Player, applied: Readonly<Record<string, number>>): boolean =>
   isIn && held.length === 0 && (applied[session] ?? 0) >= (next - 1)

@@ -1,12 +1,14 @@
 /** What breaks, and when: a seeded plan of crashes, pauses, cuts, slow spells, and a Redis that goes, forgets, or is two. */
 import { nextInt } from '../../src/base/prng.js'
 import { count } from './checker.js'
-import { cut } from './client.js'
-import { crash, createInstance, disconnect, handle, loseSubscribers, pause, run, type Instance } from './instance.js'
+import { cut, quit } from './client.js'
+import { crash, createInstance, handle } from './driver.js'
+import { pause, run, type Instance } from './instance.js'
+import { disconnect, loseSubscribers } from './links.js'
 import { createServer, emptyData, forgetting } from './redis.js'
-import { after, between, chance, pick, type World } from './world.js'
+import { after, between, chance, clockRate, pick, type World } from './world.js'
 
-type Fault = (world: World) => void
+type Fault = (world: World, victim?: Instance) => void
 
 const living = (world: World): Instance[] => world.instances.filter(({ isAlive }) => isAlive)
 const anyone = (world: World): Instance => {
@@ -22,21 +24,26 @@ export function restart(world: World, dead: Instance): void {
   world.instances = world.instances.map((each) => (each === dead ? instance : each))
 }
 
-function crashOne(world: World): void {
-  const victim = anyone(world)
+function crashOne(world: World, victim = anyone(world)): void {
+  if (!victim.isAlive) return
+  for (const { player } of [...victim.clients.values()]) if (chance(world, 0.3)) quit(player)
   crash(victim)
   after(world, between(world, 100, 2500), () => restart(world, victim))
 }
 
-function cutOff(world: World): void {
-  const victim = anyone(world)
+function cutOff(world: World, victim = anyone(world)): void {
+  if (!victim.isAlive) return
   victim.isCut = true
   disconnect(victim)
-  after(world, between(world, 100, 3500), () => { victim.isCut = false })
+  after(world, between(world, 100, 3500), () => {
+    victim.isCut = false
+    victim.ownTroubleMs = world.nowMs
+  })
 }
 
-function standStill(world: World): void {
-  const victim = anyone(world), ms = between(world, 50, 3200)
+function standStill(world: World, victim = anyone(world)): void {
+  if (!victim.isAlive) return
+  const ms = between(world, 50, 3200)
   if (chance(world, 0.3)) loseSubscribers(victim)
   pause(victim, ms)
 }
@@ -70,7 +77,7 @@ function failOver(world: World): void {
 function split(world: World): void {
   if (!world.mayForget || world.servers.length > 1) return
   const [old] = world.servers
-  const other = createServer(between(world, -10_000, 10_000), between(world, 0.985, 1.015))
+  const other = createServer(between(world, -10_000, 10_000), clockRate(world))
   other.data = forgetting(old, world.nowMs - between(world, 0, 800))
   world.servers.push(other)
   for (const instance of living(world)) if (chance(world, 0.5)) { instance.server = other; disconnect(instance) }
@@ -83,14 +90,17 @@ function split(world: World): void {
   })
 }
 
-function stopAndGo(world: World): void { world.servers[0].pausedUntilMs = world.nowMs + between(world, 100, 1500) }
+function stopAndGo(world: World): void {
+  const ms = between(world, 100, 1500)
+  world.servers[0].pausedUntilMs = world.nowMs + ms
+  world.troubleMs = Math.max(world.troubleMs, world.nowMs + ms)
+}
 
 function slow(world: World): void {
   world.delayMs = between(world, 5, 60)
-  after(world, between(world, 200, 2000), () => {
-    world.delayMs = 1
-    for (const instance of living(world)) instance.troubleMs = world.nowMs
-  })
+  const ms = between(world, 200, 2000)
+  world.troubleMs = Math.max(world.troubleMs, world.nowMs + ms)
+  after(world, ms, () => { world.delayMs = 1 })
 }
 
 /** A rolling restart's step. */
@@ -107,7 +117,11 @@ function drainOne(world: World): void {
 
 function moveRoom(world: World): void {
   const owner = living(world).find(({ machine }) => machine.role === 'owning')
-  if (owner !== undefined) run(owner, () => handle(owner, { kind: 'move', to: pick(world, world.instances).id }))
+  if (owner === undefined) return
+  const to = pick(world, world.instances)
+  run(owner, () => handle(owner, { kind: 'move', to: to.id }))
+  // And in the midst of it, something else.
+  if (chance(world, 0.5)) after(world, between(world, 0, 60), () => pick(world, [standStill, cutOff, crashOne, loseMessages, stopRedis, stopAndGo])(world, chance(world, 0.5) ? owner : to))
 }
 
 function loseInterest(world: World): void {
@@ -124,12 +138,24 @@ function closeRoom(world: World): void {
   run(owner, () => { handle(owner, { kind: 'close' }); handle(owner, { kind: 'wanted' }) })
 }
 
-const loseMessages: Fault = (world) => loseSubscribers(anyone(world))
+/** The worst moment for an owner to die: one edge has just missed something. */
+function dieUnequal(world: World): void {
+  const owner = living(world).find(({ machine }) => machine.role === 'owning')
+  if (owner === undefined || living(world).length < 3) return
+  loseSubscribers(pick(world, living(world).filter((each) => each !== owner)))
+  after(world, between(world, 30, 200), () => {
+    if (!owner.isAlive) return
+    crash(owner)
+    after(world, between(world, 100, 2500), () => restart(world, owner))
+  })
+}
+
+const loseMessages: Fault = (world, victim = anyone(world)) => loseSubscribers(victim)
 const failLocally: Fault = (world) => { const one = anyone(world); if (one.machine.role === 'following') run(one, () => { one.at = undefined; handle(one, { kind: 'failed' }) }) }
 
 const faults: readonly Fault[] = [
   crashOne, crashOne, cutOff, cutOff, standStill, standStill, standStillWithin, standStillWithin, loseMessages, loseMessages, stopRedis, failOver, failOver, split, split, stopAndGo, slow,
-  drainOne, drainOne, moveRoom, moveRoom, loseInterest, closeRoom, failLocally,
+  dieUnequal, dieUnequal, drainOne, drainOne, moveRoom, moveRoom, loseInterest, closeRoom, failLocally,
 ]
 
 /** From now on something breaks every so often. */
@@ -157,6 +183,7 @@ export function mend(world: World): void {
     for (const instance of living(world)) if (instance.server === goes) { instance.server = keeps; disconnect(instance) }
   }
   for (const instance of world.instances) {
+    if (instance.isCut) instance.ownTroubleMs = world.nowMs
     instance.isCut = false
     instance.pauseIn = 0
     if (!instance.isAlive || instance.machine.isDraining) { if (instance.isAlive) crash(instance); restart(world, instance) }

@@ -25,6 +25,9 @@ export interface RoomRecord { readonly head: Head; readonly entries: readonly En
 /** A whole room, as it is stored and sent. */
 export interface RoomCopy { readonly position: Position; readonly lineage: Lineage; readonly state: RoomState }
 
+/** The record before it, on its line. */
+export const parentOf = ({ epoch, seq, parentEpoch, forkSeq }: Head): Position => (seq === forkSeq + 1 ? { epoch: parentEpoch, seq: forkSeq } : { epoch, seq: seq - 1 })
+
 /** What the machine carries for the driver. */
 export type Body = RoomRecord | RoomState
 

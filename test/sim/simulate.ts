@@ -5,23 +5,24 @@ import { nextInt } from '../../src/base/prng.js'
 import { createChecker, must, show, type Checker } from './checker.js'
 import { checkDurable, createPlayer, isSettled } from './client.js'
 import { breakThings, mend } from './faults.js'
-import { createInstance, isEqual } from './instance.js'
+import { createInstance } from './driver.js'
+import { isEqual } from './instance.js'
 import { createServer } from './redis.js'
-import { between, chance, createRandom, leaseMs, pick, runUntil, type Plants, type World } from './world.js'
+import { between, chance, clockRate, createRandom, leaseMs, pick, runUntil, type Plants, type World } from './world.js'
 
 const faultyUntilMs = 12_000
 /** Within this time of the last fault one instance owns the room, all copies are equal, and the inputs of all players are applied: seven leases. */
-export const calmMs = 7 * leaseMs
+export const calmMs = 5 * leaseMs
 
-function createWorld(seed: number, plants: Plants, tell?: (text: string) => void): World {
+export function createWorld(seed: number, plants: Plants, tell?: (text: string) => void): World {
   const random = createRandom(seed), of = { random }
   const isVersioned = chance(of, 0.25)
   const world: World = {
     seed, random, plants, trace: tell === undefined ? undefined : (text) => tell(`${world.nowMs.toFixed(1)} ${text}`), mayForget: chance(of, 0.4), newestVersion: isVersioned ? 2 : 1,
     settings: { durability: pick(of, ['snapshot', 'snapshot', 'ops', 'ops-sync', 'ops-sync', 'none']), whenDetached: chance(of, 0.7) ? 'continue' : 'freeze', leaseMs },
-    nowMs: 0, heap: [], order: 0, servers: [], instances: [], players: [], checker: createChecker(), delayMs: 1, isFaulty: false, isQuiet: false, nextInstance: 1,
+    nowMs: 0, heap: [], order: 0, servers: [], instances: [], players: [], checker: createChecker(), delayMs: 1, troubleMs: 0, isFaulty: false, isQuiet: false, nextInstance: 1,
   }
-  world.servers.push(createServer(between(of, -10_000, 10_000), between(of, 0.985, 1.015)))
+  world.servers.push(createServer(between(of, -10_000, 10_000), clockRate(of)))
   for (let count = 3 + nextInt(random, 3); count > 0; count--) {
     world.instances.push(createInstance(world, world.nextInstance++, isVersioned && chance(of, 0.3) ? 2 : 1, world.servers[0]))
   }
@@ -59,11 +60,12 @@ function checkEnd(world: World): void {
   }
   const { applied, sessions } = owner.state
   for (const player of players) {
-    must(isSettled(player, applied), `${player.name} (${player.session}, ${player.isIn ? 'in' : 'out'}) sent up to ${player.next - 1}, holds ${player.held.join(' ')}; applied is ${applied[player.session]}`)
+    // What a Redis that forgot took with it after its player had let it go does not come back.
+    must(isSettled(player, applied) || (world.mayForget && player.isIn && player.held.length === 0 && player.rewound > 0), `${player.name} (${player.session}, ${player.isIn ? 'in' : 'out'}) sent up to ${player.next - 1}, holds ${player.held.join(' ')}; applied is ${applied[player.session]}`)
     must(sessions[player.session]?.edge === player.connection?.edge.id, `${player.session} is at ${player.connection?.edge.name}, the room has it at ${sessions[player.session]?.edge}`)
   }
   must(Object.keys(sessions).length === players.length, `ghosts: ${Object.keys(sessions).join(', ')}`)
-  if (world.settings.durability === 'ops-sync' && !world.mayForget) checkDurable(players[0], applied)
+  if (world.settings.durability.startsWith('ops') && !world.mayForget) checkDurable(players[0], applied)
 }
 
 

@@ -13,7 +13,8 @@ import type { Server } from './redis.js'
 /** What a run may get wrong on purpose, to see it found. */
 export interface Plants {
   readonly continues?: Settings['continues']
-  readonly gatherMs?: number
+  /** A winner asks nobody for something newer. */
+  readonly isMute?: boolean
   readonly accepts?: typeof accepts
   /** The driver says that claims and renewals were sent when their answers came. */
   readonly leaseFromAnswer?: boolean
@@ -40,6 +41,8 @@ export interface World {
   readonly checker: Checker
   /** The network's usual delay; more in slow spells. */
   delayMs: number
+  /** When the network, or Redis as a whole, was last not itself. */
+  troubleMs: number
   isFaulty: boolean
   /** Clients make no new inputs any more. */
   isQuiet: boolean
@@ -58,6 +61,9 @@ export function createRandom(seed: number): PrngState {
 export const chance = ({ random }: { random: PrngState }, of: number): boolean => nextFloat(random) < of
 export const between = ({ random }: { random: PrngState }, from: number, to: number): number => from + nextFloat(random) * (to - from)
 export const pick = <T>({ random }: { random: PrngState }, list: readonly T[]): T => list[Math.floor(nextFloat(random) * list.length)]
+
+/** No two clocks run at one speed; a lease's margin is a tenth, so this is less than what it forgives. */
+export const clockRate = (of: { random: PrngState }): number => between(of, 0.96, 1.04)
 
 /** A message's time on its way. */
 export const delay = (world: World): number => between(world, 0.5, 3) * (chance(world, 0.02) ? 5 : 1) * world.delayMs

@@ -24,7 +24,8 @@ export const snapshotAt = (epoch: number, seq: number, bytes = 100): StoredSnaps
   ({ data: new Uint8Array(bytes).fill(seq), epoch, seq, tick: seq * 2, ts: 1e12 + seq, version: 1 })
 
 /** Bytes of every value, zero and line ends among them. */
-export const recordAt = (epoch: number, seq: number, bytes = 300): LoggedRecord => ({ epoch, seq, record: Uint8Array.from({ length: bytes }, (_, at) => at * 7 + seq) })
+export const recordAt = (epoch: number, seq: number, bytes = 300): LoggedRecord =>
+  ({ epoch, seq, record: Uint8Array.from({ length: bytes }, (_, at) => at * 7 + seq) })
 
 export const logged = (epoch: number, seq: number): LoggedRecord & { isLogged: boolean } => ({ ...recordAt(epoch, seq), isLogged: true })
 export const unlogged = (epoch: number, seq: number): LoggedRecord & { isLogged: boolean } => ({ ...recordAt(epoch, seq), isLogged: false })
@@ -119,6 +120,10 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     expect(await seqs).toEqual([3])
     expect((await claimed).kind).toBe('granted')
     expect(await Promise.all(late)).toEqual(['stale', 'stale'])
+    const next = await granted(backplane, 'a:2')
+    const published = Array.from({ length: 100 }, (_, at) => backplane.publish('a:2', logged(next, at + 1)))
+    expect((await seqsOf(backplane, 'a:2')).length).toBe(100)
+    await Promise.all(published)
   })
 
   it(`${name}: damaged data are refused as data-bad, and stay as they are`, async () => {
@@ -215,6 +220,19 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     expect(seqs.length).toBeGreaterThanOrEqual(512)
   })
 
+  it(`${name}: a log that is cut while it is read is not given as if it were whole`, async () => {
+    const epoch = await granted(backplane, 'a:1'), seqs: number[] = []
+    for (let seq = 1; seq <= 1100; seq++) void backplane.publish('a:1', logged(epoch, seq))
+    const read = async (): Promise<void> => {
+      for await (const { seq } of backplane.readLog('a:1', { epoch, seq: 3 })) {
+        seqs.push(seq)
+        if (seq === 10) await backplane.store('a:1', snapshotAt(epoch, 1050))
+      }
+    }
+    expect(await codeOf(read())).toBe('data-bad')
+    expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, at) => at + 4))
+  })
+
   it(`${name}: who follows a room is told when it is heard, then gets every record in order, until it stops`, async () => {
     const epoch = await granted(backplane, 'a:1'), heard = await follow(backplane, 'a:1'), other = await follow(backplane, 'a:2')
     const sent = Array.from({ length: 200 }, (_, at) => unlogged(epoch, at + 1))
@@ -230,6 +248,19 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     expect(heard.messages.length).toBe(200)
     second.stop()
     other.stop()
+  })
+
+  it(`${name}: a record may lie in shared memory, anywhere in it`, async () => {
+    const epoch = await granted(backplane, 'a:1'), heard = await follow(backplane, 'a:1'), { record } = recordAt(epoch, 1)
+    const view = new Uint8Array(new SharedArrayBuffer(4096), 1001, record.length)
+    view.set(record)
+    await backplane.publish('a:1', { epoch, seq: 1, record: view, isLogged: true })
+    await backplane.store('a:1', { ...snapshotAt(epoch, 1), data: view })
+    await heard.count(1)
+    expect(heard.messages).toEqual([record])
+    expect(await logOf(backplane, 'a:1')).toEqual([recordAt(epoch, 1)])
+    expect(Uint8Array.from((await backplane.load('a:1'))!.data)).toEqual(record)
+    heard.stop()
   })
 
   it(`${name}: what is sent to an instance comes to its inbox, in order`, async () => {
@@ -292,5 +323,9 @@ export async function follow(backplane: Backplane, roomId: string): Promise<Hear
     gap: () => { gaps++; look() },
   })
   await until(() => gaps > 0)
-  return { messages, stop, gaps: () => gaps, count: (count) => until(() => messages.length >= count), nextGap: () => { const before = gaps; return until(() => gaps > before) } }
+  return {
+    messages, stop, gaps: () => gaps,
+    count: (count) => until(() => messages.length >= count),
+    nextGap: () => { const before = gaps; return until(() => gaps > before) },
+  }
 }

@@ -2,6 +2,7 @@
  * A room on an arena of its own, in this thread: real inbox, journal, actor, flush, history and snapshots, without threads or sockets. Clients
  * are real replications fed with the very bytes; a delivery is what the outbox would send.
  */
+import { keyWords } from '../../src/base/key-stream.js'
 import { inputRingBytes } from '../../src/base/limits.js'
 import { atInputRing, atOutputRing, outputRingBytes } from '../../src/memory/arena-layout.js'
 import { createArena, takeGeneration, type Arena } from '../../src/memory/arena.js'
@@ -58,8 +59,9 @@ export interface LocalRoom {
   turn(): void
 }
 
-export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2, options: Record<string, unknown> = {}): LocalRoom {
-  const arena = createArena(arenaBytes, 0)
+/** `at`: an arena, or the size of one of its own. `stored`: what it is restored from. Throws the code if it does not open. */
+export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1024 ** 2, options: Record<string, unknown> = {}, stored?: Uint8Array): LocalRoom {
+  const arena = typeof at === 'number' ? createArena(at, 0) : at
   const input = createRingWriter(arena, atInputRing, inputRingBytes), inbox = createRingReader(arena, atInputRing, inputRingBytes)
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
   const section = createSectionWriter(arena)
@@ -70,8 +72,8 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
-    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, refuse: (_, __, code) => { refused.push(code) },
-  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
+    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, lost: () => {}, randomKey: () => new Uint32Array(keyWords), refuse: (_, __, code) => { refused.push(code) },
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: stored === undefined ? 0 : 100, seq: stored === undefined ? 0 : 100, follows: false, stored, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
   let nowMs = 0, lastConnection = 0
@@ -85,7 +87,7 @@ export function createLocalRoom(module: RoomModule, arenaBytes = 256 * 1024 ** 2
     }
     storeWord(arena, room.layout.base + atSnapshotBusy, 0)
   }
-  const drain = (): void => drainInbox(inbox, {
+  const drain = (): boolean => drainInbox(inbox, {
     roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, record: () => {}, own: () => {}, follow: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
   })
   const local: LocalRoom = {

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { metricOf } from './engine.js'
 import { freePort } from './free-port.js'
 import { until } from './until.js'
 
@@ -48,10 +49,7 @@ export async function createServeProcess(files: Record<string, string>): Promise
       child!.kill(signal)
       await exited
     },
-    metric: async (name) => {
-      const text = await (await fetch(`${http}/metrics`)).text()
-      return text.split('\n').filter((line) => line.startsWith(name)).reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-    },
+    metric: async (name) => metricOf(await (await fetch(`${http}/metrics`)).text(), name),
     end: async () => {
       if (child !== undefined && child.exitCode === null && child.signalCode === null) await served.kill('SIGKILL')
       rmSync(folder, { recursive: true, force: true })

@@ -53,6 +53,8 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     start: async ({ isForgetful } = { isForgetful: false }) => {
       if (isForgetful) for (const file of ['dump.rdb', 'appendonlydir']) rmSync(join(folder, file), { recursive: true, force: true })
       const started = child = spawn(command, argumentsOf(options, port, folder), { argv0: 'redis-server', stdio: ['ignore', 'pipe', 'pipe'] })
+      // However the tests end.
+      process.once('exit', () => started.kill('SIGKILL'))
       for (const stream of [started.stdout, started.stderr]) stream.on('data', (text: Uint8Array) => { output += Buffer.from(text).toString() })
       await until(() => {
         if (started.exitCode !== null) throw new Error(`redis-server ended: ${output}`)

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { Builder } from 'flatbuffers'
 import { describe, expect, it } from 'vitest'
+import { Nack } from '../../schema/generated/kasagi/wire/nack.js'
 import { Own } from '../../schema/generated/kasagi/wire/own.js'
 import { Position } from '../../schema/generated/kasagi/wire/position.js'
 import { ServerBody } from '../../schema/generated/kasagi/wire/server-body.js'
@@ -140,6 +141,10 @@ describe('verifier', () => {
     expect(verifyServerMessage(manyOffsets(200_000))).toBe(false)
   })
 
+  it('verifier: a text that many share counts each time: whoever reads them all reads no more than the message, twice', () => {
+    expect([1, 2, 3, 1000].map((nacks) => verifyServerMessage(sharedText(nacks, 100_000)))).toEqual([true, true, false, false])
+  })
+
   it('verifier: tables that fan out are bounded by the bytes of their message', () => {
     // Eight levels, each a vector of 100 offsets to the one table of the next: 10^16 visits, were nobody counting.
     const leaf: TableRule = { fields: [scalar(4)] }
@@ -202,6 +207,18 @@ function manyOffsets(count: number): Uint8Array {
   Own.startOwn(builder)
   Own.addPosition(builder, Position.createPosition(builder, 1, 0, 1, 0))
   Own.addNacks(builder, nacks)
+  builder.finish(ServerMessage.createServerMessage(builder, ServerBody.Own, Own.endOwn(builder)), 'KSRV')
+  return builder.asUint8Array()
+}
+
+/** An Own whose `count` nacks have one and the same code of `letters` letters. */
+function sharedText(count: number, letters: number): Uint8Array {
+  const builder = new Builder(1024), code = builder.createString('x'.repeat(letters))
+  const nacks = Array.from({ length: count }, (_, number) => Nack.createNack(builder, number, code, 0))
+  const vector = Own.createNacksVector(builder, nacks)
+  Own.startOwn(builder)
+  Own.addPosition(builder, Position.createPosition(builder, 1, 0, 1, 0))
+  Own.addNacks(builder, vector)
   builder.finish(ServerMessage.createServerMessage(builder, ServerBody.Own, Own.endOwn(builder)), 'KSRV')
   return builder.asUint8Array()
 }

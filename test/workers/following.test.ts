@@ -72,7 +72,7 @@ function storedOf({ arena, actor: { room } }: LocalRoom): Uint8Array {
 function follow(owner: LocalRoom): Follower {
   const arena = createArena(64 * 1024 ** 2, 1), { room } = owner.actor
   const flusher: Flusher = { encoder: createEncoder(arena, 1, () => {}), output: createRingWriter(arena, atOutputRing, outputRingBytes), generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {} }
-  const context: OpenContext = { arena, flusher, report: (_, __, error) => { throw error }, log: (_, __, what) => { throw new Error(String(what)) }, refuse: () => {}, count: () => {} }
+  const context: OpenContext = { arena, flusher, report: (_, __, error) => { throw error }, log: (_, __, what) => { throw new Error(String(what)) }, refuse: () => {}, count: () => {}, lost: () => {}, randomKey: () => new Uint32Array(8) }
   const actor = openRoom(context, {
     key: 7, type: owner.type, id: room.id, options: new Uint8Array(0), match: new Uint8Array(0), stays: false, follows: true, stored: storedOf(owner),
     epoch: room.epoch, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, seq: committedSeq(owner.arena, room.layout),

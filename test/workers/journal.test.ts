@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { defineRoom } from '../../src/room/define.js'
 import { defineSchema, u32 } from '../../src/schema/index.js'
+import { readRoutes, routeFlags } from '../../src/wire/record.js'
+import { committedSeq, recordOf } from '../../workers/history.js'
 import { createLocalRoom } from '../support/local-room.js'
 
 const schema = defineSchema('crowd', { globals: { left: u32, joined: u32 } })
@@ -20,5 +22,35 @@ describe('journal', () => {
     const { globals } = local.actor.room.author as unknown as { globals: { joined: number; left: number } }
     expect([globals.joined, globals.left, local.actor.room.book.size]).toEqual([crowd - refused, crowd - refused, 0])
     expect(globals.joined).toBeGreaterThan(500)
+  })
+
+  for (const tickHz of [0, 20]) {
+    it(`journal: what leaves no trace does not fill it: a full and quiet room refuses the thousandth as it did the first, at ${tickHz} Hz`, () => {
+      const local = createLocalRoom(defineRoom(schema, { tickHz, maxSessions: 1 }))
+      const first = local.join()
+      local.turn()
+      for (let n = 0; n < 1000; n++) {
+        const client = local.join()
+        local.turn()
+        local.leave(client)
+        local.turn()
+      }
+      expect(local.refused).toEqual(new Array(1000).fill('room-full'))
+      local.leave(first)
+      local.turn()
+      const last = local.join()
+      local.turn()
+      expect([local.actor.room.book.size, last.slot, last.replication.state]).toEqual([1, 0, 'live'])
+    })
+  }
+
+  it('journal: a session that its own onJoin ends is told so, though nothing else has happened', () => {
+    const local = createLocalRoom(defineRoom(schema, { tickHz: 0, onJoin(_, session) { session.end() } }))
+    local.turn()
+    const before = committedSeq(local.arena, local.actor.room.layout)
+    local.join()
+    local.turn()
+    const record = recordOf(local.arena, local.actor.room.layout, before + 1)!
+    expect(readRoutes(local.arena, record.address)).toMatchObject([{ connection: 1, flags: routeFlags.left }])
   })
 })
