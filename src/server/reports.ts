@@ -3,6 +3,7 @@
  * one place; docs/operations.md says what to do about each. Fields name the worker, room, session, user, address and code; no line holds a token
  * or a secret, and no metric a label that a stranger could choose.
  */
+import { errorTexts } from '../base/error-texts.js'
 import { errorList, type ErrorCode } from '../base/errors.js'
 import { createLineLimit } from '../base/line-limit.js'
 import type { ReportLevel } from '../memory/crossing.js'
@@ -57,7 +58,7 @@ export function createReports(log: Logger, metrics: Metrics) {
       if (hourly.take('descriptors') !== undefined) log.error({ connections, max }, `${connections} connections are open, and this process may have ${max} files: beyond, new ones hang. Raise the limit (ulimit -n, LimitNOFILE), or lower --connections`)
     },
     unknownOpen: (room: string) => log.error({ room }, `--open ${room}: no room of this type is served here`),
-    badOpen: (room: string) => log.error({ room }, `--open ${room}: ${errorList['bad-room-name'].text}`),
+    badOpen: (room: string) => log.error({ room }, `--open ${room}: ${errorTexts['bad-room-name']}`),
 
     workerDied: (worker: number, { kind, text, isEarly }: Death, marked: Marked | undefined) => {
       metrics.workerDeaths.inc({ reason: kind })
