@@ -86,7 +86,7 @@ function create({ flusher, log, report, randomKey }: OpenContext, actor: Actor, 
 }
 
 /** Nobody sees a room that is being restored, so its first state is committed without a record, at the seq that it forks from. */
-function restore({ log, report }: OpenContext, actor: Actor, stored: Uint8Array): boolean {
+function restore({ log, report, randomKey }: OpenContext, actor: Actor, stored: Uint8Array): boolean {
   const { room } = actor
   try {
     fillFromStore(room, readStoredRoom(stored))
@@ -97,6 +97,8 @@ function restore({ log, report }: OpenContext, actor: Actor, stored: Uint8Array)
     log(room, 'error', `cannot be restored, and stays as it is stored: ${(error as Error).message}`)
     return false
   }
+  // Whoever saw the room beyond this snapshot has seen the numbers that would come.
+  room.book.seed(randomKey())
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
   if (!derive(actor)) return false
   const { onDrop } = room.type.definition.handlers
