@@ -17,7 +17,7 @@ export interface Marked { readonly room: RoomEntry | undefined; readonly handler
 export type Reports = ReturnType<typeof createReports>
 
 /** Refusals that honest clients meet every day; all others may be an attack, a wrong setting or a broken client. */
-const ordinary: ReadonlySet<string> = new Set(['auth-expired', 'room-absent', 'room-full', 'room-locked', 'session-gone', 'too-many-rooms'])
+const ordinary: ReadonlySet<string> = new Set(['auth-expired', 'join-late', 'room-absent', 'room-full', 'room-locked', 'join-refused', 'session-gone', 'token-used', 'too-many-rooms'])
 
 /** What an operator may do about a refusal. */
 const hints: Partial<Record<ErrorCode, string>> = {
