@@ -247,9 +247,14 @@ async function storeAll(worker: Worker): Promise<void> {
     }
     if (armDoorbell(worker.arena)) worker.ringBell()
   }
-  const unstored = [...left].map(({ room }) => room.id)
-  if (unstored.length > 0) worker.log('error', { worker: worker.arena.worker, rooms: unstored.slice(0, roomsNamedMax), count: unstored.length }, `rooms of worker ${worker.arena.worker} could not be stored in time (${unstored.length}), ${unstored[0]} among them: what they changed since they were last stored is lost`)
+  tellUnstored(worker, [...left].map(({ room }) => room.id))
   tellTally(worker, monotonicMs())
+}
+
+function tellUnstored({ arena: { worker }, log }: Worker, rooms: readonly string[]): void {
+  if (rooms.length === 0) return
+  const text = `rooms of worker ${worker} could not be stored in time (${rooms.length}), ${rooms[0]} among them: what they changed since they were last stored is lost`
+  log('error', { worker, rooms: rooms.slice(0, roomsNamedMax), count: rooms.length }, text)
 }
 
 function shouldClose(room: ActiveRoom, nowMs: number): boolean {
