@@ -281,7 +281,11 @@ function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promi
   }
   const originAllowed = originRule(config.origins)
   const http = createHttp({
-    notReady: () => notReady(parts, catalogs), metrics: () => { refreshGauges(metrics, { ...parts, traffic: parts.outbox.traffic, admission: sessions.admission }); return metrics.text() }, other: (request) => options.http?.(request), originAllowed,
+    notReady: () => notReady(parts, catalogs), other: (request) => options.http?.(request), originAllowed,
+    metrics: () => {
+      refreshGauges(metrics, { ...parts, traffic: parts.outbox.traffic, admission: sessions.admission })
+      return metrics.text()
+    },
     rooms: (type, match, token) => listFor(parts, type, match, token),
   })
   const { host, port, messageBytes: messageBytesMax, tlsCert, tlsKey } = config

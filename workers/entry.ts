@@ -74,6 +74,8 @@ function tellCharge({ types, tally, log, arena }: Worker, { typeNumber, text, jo
   log('error', { worker: arena.worker, ...fields, ...(journalEntry === 0 ? {} : { journalEntry }) }, text)
 }
 
+const counted = (leftOut: number): object => leftOut === 0 ? {} : { leftOut }
+
 function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerStart, post: Post): Worker {
   const output = createRingWriter(arena, atOutputRing, outputRingBytes)
   const section = createSectionWriter(arena)
@@ -90,19 +92,23 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
     report: (room, handler, error) => {
       count(tally, 'handlerErrors', { type: room.type.name, handler }, 1)
       const leftOut = lines.take(`${room.id} ${handler}`)
-      if (leftOut !== undefined) log('error', { room: room.id, handler, ...(leftOut === 0 ? {} : { leftOut }) }, `${room.id}: ${handler} threw: ${whatAndWhere(error)}`)
+      if (leftOut !== undefined) log('error', { room: room.id, handler, ...counted(leftOut) }, `${room.id}: ${handler} threw: ${whatAndWhere(error)}`)
     },
     log: (room, level, what) => log(level, { room: room.id, ...(typeof what === 'object' ? jsonOf(what) : {}) }, typeof what === 'string' ? `${room.id}: ${what}` : room.id),
     count: (room, metric, by) => count(tally, metric, { type: room.type.name }, by),
     lost: (room, session, inputs) => {
       count(tally, 'inputsLost', { type: room.type.name }, inputs)
       const leftOut = lines.take(`lost ${room.id}`)
-      if (leftOut !== undefined) log('warn', { room: room.id, session, inputs, ...(leftOut === 0 ? {} : { leftOut }) }, `${room.id} went back to an older snapshot: ${inputs} inputs of a session that had been acknowledged are lost`)
+      if (leftOut === undefined) return
+      log('warn', { room: room.id, session, inputs, ...counted(leftOut) }, `${room.id} went back to an older snapshot: ${inputs} inputs of a session that had been acknowledged are lost`)
     },
     randomKey: () => crypto.getRandomValues(new Uint32Array(keyWords)),
     refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, ...wideWords(connection)], new TextEncoder().encode(code)) },
   }
-  return { arena, types, output, section, flusher, context, tally, log, tell: (told) => post({ kind: 'tally', tally: told }), actors: new Map(), closed: new Map(), doomed: new Map(), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port) }
+  return {
+    arena, types, output, section, flusher, context, tally, log, actors: new Map(), closed: new Map(), doomed: new Map(),
+    tell: (told) => post({ kind: 'tally', tally: told }), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port),
+  }
 }
 
 /** The handlers that a room has, as the log and metrics call them. */

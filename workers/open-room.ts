@@ -96,9 +96,11 @@ function create({ flusher, log, report, randomKey }: OpenContext, actor: Actor, 
  * from the restore itself is the first record.
  */
 function restore(context: OpenContext, actor: Actor, stored: Uint8Array): boolean {
-  const { log, report, flusher } = context, { room } = actor
+  const { log, report, flusher, randomKey } = context, { room } = actor
   if (!fill(context, room, stored)) return false
   commitSilently(room)
+  // Whoever saw the room beyond this snapshot has seen the numbers that would come.
+  room.book.seed(randomKey())
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
   if (!derive(actor)) return false
   const { onDrop } = room.type.definition.handlers

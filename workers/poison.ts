@@ -20,7 +20,15 @@ export interface Poison { readonly number: number; readonly inputsThrough: numbe
 const deathsToDrop = 2, deathsToClose = 3
 
 /** What a death has cost the room whose code was running: nothing yet, one entry, the inputs of a tick, or the room. */
-export interface Charge { readonly typeNumber: number; readonly room: string; readonly handler: string; readonly journalEntry: number; readonly what: 'entry' | 'inputs' | 'room'; readonly text: string }
+export interface Charge {
+  readonly typeNumber: number
+  readonly room: string
+  readonly handler: string
+  readonly journalEntry: number
+  readonly what: 'entry' | 'inputs' | 'room'
+  /** For the log. */
+  readonly text: string
+}
 
 /** Charges the death of the thread before, if author code was running; returns what that has cost, or undefined. To be called before the mark is cleared. */
 export function chargeDeath(arena: Arena, ranOutOfHeap: boolean): Charge | undefined {
@@ -52,7 +60,8 @@ function chargeRoom(arena: Arena, base: number, handler: number, number: number,
   if (ranOutOfHeap) u32[(base + atHeapDeaths) >>> 2]++
   const charge = (what: Charge['what'], consequence: string): Charge => {
     const room = readRoomId(arena, base), name = handlers[handler]
-    return { typeNumber: u32[(base + atTypeNumber) >>> 2], room, handler: name, journalEntry: number, what, text: `${room}: ${name}${number === 0 ? '' : ` of journal entry ${number}`} has ended the thread ${consequence}` }
+    const text = `${room}: ${name}${number === 0 ? '' : ` of journal entry ${number}`} has ended the thread ${consequence}`
+    return { typeNumber: u32[(base + atTypeNumber) >>> 2], room, handler: name, journalEntry: number, what, text }
   }
   if (isDoomedAt(arena, base)) return charge('room', `${ranOutOfHeap ? 'by running out of heap ' : ''}too often: the room is closed`)
   if (deaths < deathsToDrop || !isSame) return undefined

@@ -11,9 +11,9 @@ import { atInputRing, atWake } from '../src/memory/arena-layout.js'
 import { openFlags, openWords, send, toMain, wideWords, type ReportLevel, type WorkerTally } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
 import { hasEntries } from '../src/memory/journal.js'
-import { atStays, atStoredSeq, atTickUs } from '../src/memory/room-layout.js'
+import { atStays, atStoredSeq, atStoring, atTickUs } from '../src/memory/room-layout.js'
 import { createRingReader, sleepOn, wakeCount, type RingWriter } from '../src/memory/ring.js'
-import { loadWide } from '../src/memory/views.js'
+import { loadWide, loadWord, storeWord } from '../src/memory/views.js'
 import { packToBytes } from '../src/wire/fields.js'
 import type { SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
@@ -239,9 +239,11 @@ function tellListing({ output }: Worker, room: ActiveRoom): void {
 
 const isStored = ({ arena, layout }: ActiveRoom): boolean => loadWide(arena, layout.base + atStoredSeq) === committedSeq(arena, layout)
 
-function isStoreDue(room: ActiveRoom, nowMs: number): boolean {
+export function isStoreDue(room: ActiveRoom, nowMs: number): boolean {
   const { durability, snapshotEveryTicks } = room.type.definition
   if (durability === 'none' || !room.isCommitted || room.closing !== undefined) return false
+  // A store that is slower than the cadence must not be handed more and more.
+  if (loadWord(room.arena, room.layout.base + atStoring) === 1) return false
   const isDue = nowMs >= room.storeDueMs || (snapshotEveryTicks !== Infinity && room.book.clock.tick >= room.storeDueTick)
   return isDue && !isStored(room) && isAreaFree(room)
 }
@@ -261,7 +263,12 @@ function halt(worker: Worker, actor: Actor): void {
 
 /** Hands the room to the store. Should that fail, the next one is due all the same: main alone says what is stored. */
 function store(worker: Worker, room: ActiveRoom, nowMs: number): boolean {
-  if (!storeRoom(room, worker.section, worker.output)) return false
+  const storing = room.layout.base + atStoring
+  storeWord(room.arena, storing, 1)
+  if (!storeRoom(room, worker.section, worker.output)) {
+    storeWord(room.arena, storing, 0)
+    return false
+  }
   room.storeDueMs = nowMs + room.type.definition.snapshotEveryMs
   room.storeDueTick = room.book.clock.tick + room.type.definition.snapshotEveryTicks
   return true
@@ -283,9 +290,14 @@ async function storeAll(worker: Worker): Promise<void> {
     }
     if (armDoorbell(worker.arena)) worker.ringBell()
   }
-  const unstored = [...left].map(({ room }) => room.id)
-  if (unstored.length > 0) worker.log('error', { worker: worker.arena.worker, rooms: unstored.slice(0, roomsNamedMax), count: unstored.length }, `rooms of worker ${worker.arena.worker} could not be stored in time (${unstored.length}), ${unstored[0]} among them: what they changed since they were last stored is lost`)
+  tellUnstored(worker, [...left].map(({ room }) => room.id))
   tellTally(worker, monotonicMs())
+}
+
+function tellUnstored({ arena: { worker }, log }: Worker, rooms: readonly string[]): void {
+  if (rooms.length === 0) return
+  const text = `rooms of worker ${worker} could not be stored in time (${rooms.length}), ${rooms[0]} among them: what they changed since they were last stored is lost`
+  log('error', { worker, rooms: rooms.slice(0, roomsNamedMax), count: rooms.length }, text)
 }
 
 function shouldClose(room: ActiveRoom, nowMs: number): boolean {

@@ -45,7 +45,7 @@ export const quantizedStepsMax = 2 ** 23 - 1
 export const arenaBytesDefault = 1024 ** 3
 export const arenaBytesMax = 2 * 1024 ** 3 - 65536
 
-/** The smallest block the arena gives out. A counter's room needs about half of it. */
+/** The smallest block the arena gives out. */
 export const blockBytesMin = 128 * 1024
 
 /** Rooms per worker: entries of the arena's block table. */

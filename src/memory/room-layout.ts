@@ -33,8 +33,9 @@ import { align, type Views } from './views.js'
  *   288  deaths         deathHandler   deathNumber (wide)            threads that this room's code has ended, and where; see workers/poison.ts
  *   304  deathCommitted (wide)         skipNumber (wide)             skip…: journal entries that are not run any more
  *   320  skipInputsThrough (wide)      heapDeaths     -
- *   336  storedSeq (wide)              stays          -                 the newest snapshot that is in the store, written by the main thread.
- *                                                                  stays: it is not closed when nobody is in it
+ *   336  storedSeq (wide)              stays          storing           the newest snapshot that is in the store, written by the main thread.
+ *                                                                  stays: it is not closed when nobody is in it. storing: 1 from the
+ *                                                                  worker's post until the store has taken it, or failed to
  *   352  beganSeq (wide)                follows        -                 follows: it is another instance's. beganSeq: what this block was filled with: history and stamps reach no further back
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
@@ -67,6 +68,7 @@ export const atSkipInputsThrough = 320
 export const atHeapDeaths = 328
 export const atStoredSeq = 336
 export const atStays = 344
+export const atStoring = 348
 export const atBeganSeq = 352
 export const atFollows = 360
 

@@ -3,6 +3,7 @@
  * and inputs that were refused, rooms to be stored. Main thread.
  */
 import { wallMs } from '../base/clock.js'
+import { errorList, type ErrorCode } from '../base/errors.js'
 import { freeBytes, openBlocks } from '../memory/arena.js'
 import { snapshotKind } from '../memory/crossing.js'
 import { atSnapshotBusy } from '../memory/room-layout.js'
@@ -59,7 +60,10 @@ export function createLinkHandlers(hearers: Hearers): LinkHandlers {
     refused: (_, key, connection, code) => withRoom(key, (room) => {
       const client = room.clients.get(connection)
       if (client === undefined) return
-      if (code !== 'room-closed') return dismiss(outbox, client, code)
+      if (code !== 'room-closed') {
+        if (code in errorList) sessions.refused(client, code as ErrorCode)
+        return dismiss(outbox, client, code)
+      }
       detachClient(client)
       if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
       findRoom(sessions, client, client.request!)

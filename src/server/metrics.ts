@@ -68,7 +68,10 @@ export function createMetrics() {
     // The store
     stores: counter('stores_total', 'Snapshots of rooms that were stored'),
     storedBytes: counter('stored_bytes_total', 'Bytes of snapshots that were stored'),
-    storeSeconds: new Histogram({ name: 'kasagi_store_seconds', help: 'From handing a snapshot to the store until it was on the disk', buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10], registers }),
+    storeSeconds: new Histogram({
+      name: 'kasagi_store_seconds', help: 'From handing a snapshot to the store until it was on the disk', registers,
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    }),
     storeFailures: counter('store_failures_total', 'Snapshots that could not be stored'),
     linesLeftOut: counter('log_lines_left_out_total', 'Log lines that were not written because their like had just been'),
   }

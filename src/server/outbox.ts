@@ -3,6 +3,7 @@
  * sections go to the sockets as views of the very bytes that the worker wrote. When every client has been handed a record, its seq is
  * released, and history may be overwritten up to there.
  */
+import { errorText } from '../base/error-texts.js'
 import { errorEntry } from '../base/errors.js'
 import { leadsOver, type Fork } from '../base/lineage.js'
 import { heldInputsMax } from '../base/limits.js'
@@ -180,7 +181,7 @@ export function dismiss(outbox: Outbox, client: Client, code: string, text = '')
   if (client.state === 'gone') return
   outbox.onDismiss(client, code)
   client.state = 'gone'
-  send(outbox, client, writeNotice(code, text === '' ? errorEntry(code).text : text))
+  send(outbox, client, writeNotice(code, text === '' ? errorText(code) : text))
   // Before the socket ends: its end is told at once, and would be taken for a lost connection.
   leaveRoom(client, stays.has(code) ? 1 : 0)
   client.socket.end(errorEntry(code).close ?? 4420, code)

@@ -3,6 +3,7 @@
  * one place; docs/operations.md says what to do about each. Fields name the worker, room, session, user, address and code; no line holds a token
  * or a secret, and no metric a label that a stranger could choose.
  */
+import { errorTexts } from '../base/error-texts.js'
 import { errorList, type ErrorCode } from '../base/errors.js'
 import { createLineLimit } from '../base/line-limit.js'
 import type { ReportLevel } from '../memory/crossing.js'
@@ -17,7 +18,7 @@ export interface Marked { readonly room: RoomEntry | undefined; readonly handler
 export type Reports = ReturnType<typeof createReports>
 
 /** Refusals that honest clients meet every day; all others may be an attack, a wrong setting or a broken client. */
-const ordinary: ReadonlySet<string> = new Set(['auth-expired', 'room-absent', 'room-full', 'room-locked', 'session-gone', 'too-many-rooms'])
+const ordinary: ReadonlySet<string> = new Set(['auth-expired', 'join-late', 'room-absent', 'room-full', 'room-locked', 'join-refused', 'session-gone', 'token-used', 'too-many-rooms'])
 
 /** What an operator may do about a refusal. */
 const hints: Partial<Record<ErrorCode, string>> = {
@@ -54,20 +55,27 @@ export function createReports(log: Logger, metrics: Metrics) {
     stopped: (ms: number) => log.info({ ms: Math.round(ms) }, `stopped after ${Math.round(ms)} ms`),
     stoodStill: (ms: number) => log.warn({ ms: Math.round(ms) }, `the main thread stood still for ${Math.round(ms)} ms: it or the machine was busy, or the process was paused`),
     descriptorsScarce: (connections: number, max: number) => {
-      if (hourly.take('descriptors') !== undefined) log.error({ connections, max }, `${connections} connections are open, and this process may have ${max} files: beyond, new ones hang. Raise the limit (ulimit -n, LimitNOFILE), or lower --connections`)
+      if (hourly.take('descriptors') === undefined) return
+      log.error({ connections, max }, `${connections} connections are open, and this process may have ${max} files: beyond, new ones hang. `
+        + 'Raise the limit (ulimit -n, LimitNOFILE), or lower --connections')
     },
     unknownOpen: (room: string) => log.error({ room }, `--open ${room}: no room of this type is served here`),
-    badOpen: (room: string) => log.error({ room }, `--open ${room}: ${errorList['bad-room-name'].text}`),
+    badOpen: (room: string) => log.error({ room }, `--open ${room}: ${errorTexts['bad-room-name']}`),
 
     workerDied: (worker: number, { kind, text, isEarly }: Death, marked: Marked | undefined) => {
       metrics.workerDeaths.inc({ reason: kind })
-      const { room, handler, journalEntry, client } = marked ?? {}, entry = journalEntry === 0 ? undefined : journalEntry
-      const where = isEarly ? 'before it ran any room' : marked === undefined ? 'outside every handler' : `in ${handler} of ${room?.id ?? 'a room'}${entry === undefined ? '' : `, journal entry ${entry}`}`
-      log.error({ worker, reason: kind, ...(client === undefined ? {} : who(client)), room: room?.id, handler, journalEntry: entry }, `worker ${worker} died (${kind}: ${text}) ${where}; its successor takes over`)
+      const { room, handler, journalEntry = 0, client } = marked ?? {}, entry = journalEntry === 0 ? {} : { journalEntry }
+      const inside = `in ${handler} of ${room?.id ?? 'a room'}${journalEntry === 0 ? '' : `, journal entry ${journalEntry}`}`
+      const where = isEarly ? 'before it ran any room' : marked === undefined ? 'outside every handler' : inside
+      const fields = { worker, reason: kind, ...(client === undefined ? {} : who(client)), room: room?.id, handler, ...entry }
+      log.error(fields, `worker ${worker} died (${kind}: ${text}) ${where}; its successor takes over`)
     },
-    workerGivenUp: (worker: number, left: number, isStopping: boolean) => log.error({ worker, workersLeft: left }, isStopping
-      ? `worker ${worker} died again and again while it stopped: what its rooms changed since they were last stored is lost`
-      : `worker ${worker} died too often; its rooms are closed, ${left === 0 ? 'and no worker is left: mend the code that the lines before name, and start again' : 'new ones go to other workers'}`),
+    workerGivenUp: (worker: number, left: number, isStopping: boolean) => {
+      const next = left === 0 ? 'and no worker is left: mend the code that the lines before name, and start again' : 'new ones go to other workers'
+      log.error({ worker, workersLeft: left }, isStopping
+        ? `worker ${worker} died again and again while it stopped: what its rooms changed since they were last stored is lost`
+        : `worker ${worker} died too often; its rooms are closed, ${next}`)
+    },
     ringFull: (worker: number, times: number) => {
       const left = seldom.take(`ring ${worker}`)
       if (left !== undefined) log.warn({ worker, times }, `worker ${worker} does not read: ${times} messages found its input ring full; a handler takes long, or it is about to be ended as stalled`)
@@ -131,7 +139,8 @@ export function createReports(log: Logger, metrics: Metrics) {
     slow: (client: Client, bytes: number) => {
       metrics.clientsSlow.inc()
       const left = seldom.take(`slow ${client.socket.address}`)
-      if (left !== undefined) log.info({ ...who(client), bytes, ...counted(left) }, `a client of ${client.room?.id} is slow: ${bytes} bytes wait for it; it gets the newest state when it has read them`)
+      if (left === undefined) return
+      log.info({ ...who(client), bytes, ...counted(left) }, `a client of ${client.room?.id} is slow: ${bytes} bytes wait for it; it gets the newest state when it has read them`)
     },
   }
 }

@@ -7,9 +7,9 @@ import { monotonicMs } from '../base/clock.js'
 import { KasagiError, type ErrorCode } from '../base/errors.js'
 import { roomIdBytesMax } from '../base/limits.js'
 import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
-import { atStoredSeq } from '../memory/room-layout.js'
+import { atStoredSeq, atStoring } from '../memory/room-layout.js'
 import { defaultOf } from '../schema/values.js'
-import { storeWide } from '../memory/views.js'
+import { storeWide, storeWord } from '../memory/views.js'
 import { packToBytes, unpackMatch } from '../wire/fields.js'
 import type { Client, Opening, RoomEntry } from './client.js'
 import { placesFor } from './placement.js'
@@ -109,11 +109,14 @@ export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
 
 /** What a worker has written of a room goes to the store; when it is there, the room is told, so that nothing is stored twice. */
 export function storeSnapshot(rooms: Rooms, entry: RoomEntry, snapshot: Omit<StoredSnapshot, 'version'>): void {
-  const began = monotonicMs()
+  const began = monotonicMs(), { arena } = entry.link
   rooms.backplane.store(entry.id, { ...snapshot, version: entry.type.version }).then(() => {
     rooms.onStored(entry, snapshot.data.length, (monotonicMs() - began) / 1000)
-    if (entry.state === 'open') storeWide(entry.link.arena, entry.base + atStoredSeq, snapshot.seq)
-  }, (error: unknown) => rooms.onStoreFailed(entry, error instanceof Error ? error.message : String(error)))
+    if (entry.state === 'open') storeWide(arena, entry.base + atStoredSeq, snapshot.seq)
+  }, (error: unknown) => rooms.onStoreFailed(entry, error instanceof Error ? error.message : String(error))).finally(() => {
+    // Behind its close the block may be another room's.
+    if (entry.state === 'open') storeWord(arena, entry.base + atStoring, 0)
+  })
 }
 
 /** Open rooms of a type that match, for those who look for one: name, sessions, packed listing. */

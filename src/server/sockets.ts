@@ -2,7 +2,8 @@
  * The interface to WebSockets and HTTP, and what the two libraries behind it (uws.ts, ws.ts; listen.ts picks) do alike, so that nothing else
  * knows them. Main thread; every handler runs there, one at a time. Both are held to one spec: test/suites/sockets.ts.
  */
-import { errorList, KasagiError } from '../base/errors.js'
+import { errorTexts } from '../base/error-texts.js'
+import { KasagiError } from '../base/errors.js'
 
 /** One connection. After `closed` every call is harmless. */
 export interface Socket {
@@ -66,7 +67,7 @@ export const payloadBytesMax = ({ messageBytesMax }: SocketOptions): number => m
 /** A connection that says nothing for so long, not even a pong, is cut; it is pinged before. */
 export const idleTimeoutSeconds = 60
 
-export const originRefusal = `origin-refused: ${errorList['origin-refused'].text}`
+export const originRefusal = `origin-refused: ${errorTexts['origin-refused']}`
 export const portBusy = (port: number): KasagiError => new KasagiError('port-busy', `port ${port} is taken by another program`)
 
 /** Go with every answer. */

@@ -7,6 +7,7 @@ import { connect, type ClientRoom } from 'kasagi-engine/client'
 import { defineSchema, u32 } from 'kasagi-engine/schema'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
 import { freePort } from '../support/free-port.js'
+import { createServeProcess } from '../support/process.js'
 
 const dice = defineSchema('dice', { globals: { rolled: u32, rolls: u32 }, inputs: { roll: {} } })
 const files = {
@@ -39,5 +40,24 @@ describe('random numbers', () => {
     expect(new Set(drawn).size).toBe(160)
     await server.stop()
     rmSync(data, { recursive: true, force: true })
+  })
+
+  it('random: a room that is killed, and comes back from its snapshot, does not draw again what was seen', async () => {
+    const server = await createServeProcess(files)
+    try {
+      await server.start()
+      const room = await connect(server.url).join(dice, { name: 'one' })
+      await room.ask('roll', {})
+      await until(async () => await server.metric('kasagi_stores_total') > 0, 'it is stored', 15_000)
+      const stored = room.globals.rolls, seen = new Set<number>()
+      for (let n = 0; n < 20; n++) { await room.ask('roll', {}); seen.add(room.globals.rolled) }
+      await server.kill('SIGKILL')
+      await server.start()
+      await until(() => room.status === 'live', 'it is back')
+      expect(room.globals.rolls).toBeLessThan(stored + 20)
+      for (let n = 0; n < 20; n++) { await room.ask('roll', {}); expect(seen.has(room.globals.rolled)).toBe(false) }
+    } finally {
+      await server.end()
+    }
   })
 })

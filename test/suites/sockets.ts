@@ -2,7 +2,7 @@
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { errorList } from '../../src/base/errors.js'
+import { errorTexts } from '../../src/base/error-texts.js'
 import type { HttpAnswer, HttpRequest, Socket, SocketHandlers, SocketOptions, SocketServer, TlsFiles } from '../../src/server/sockets.js'
 import { until } from '../support/engine.js'
 import { openRaw, type RawClient } from '../support/raw-client.js'
@@ -136,7 +136,7 @@ export function socketsSuite(name: string, listen: Listen, tls?: TlsFiles): void
       const server = await begin()
       const headers = { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version': '13' }
       const { status, body } = await server.ask('/', 'GET', { ...headers, Origin: 'https://evil.example' })
-      expect([status, body]).toEqual([403, `origin-refused: ${errorList['origin-refused'].text}`])
+      expect([status, body]).toEqual([403, `origin-refused: ${errorTexts['origin-refused']}`])
       expect(server.told).toEqual(['refused https://evil.example'])
       const { ws } = await server.client({ Origin: 'https://good.example' })
       ws.close()

@@ -1,0 +1,45 @@
+/** A store that is slower than its rooms: no more than one snapshot of a room is on its way by cadence. */
+import { describe, expect, it } from 'vitest'
+import type { Backplane } from '../../src/backplane/backplane.js'
+import type { CatalogEntry } from '../../src/memory/crossing.js'
+import { atStoring } from '../../src/memory/room-layout.js'
+import { loadWord, storeWord } from '../../src/memory/views.js'
+import { defineRoom } from '../../src/room/define.js'
+import { defineSchema, u32 } from '../../src/schema/index.js'
+import { createRooms, storeSnapshot } from '../../src/server/rooms.js'
+import type { RoomEntry } from '../../src/server/client.js'
+import { isStoreDue } from '../../workers/worker-loop.js'
+import { createLocalRoom } from '../support/local-room.js'
+
+const counter = defineRoom(defineSchema('counter', { globals: { n: u32 } }), { tickHz: 20, onTick(room) { room.globals.n++ } })
+
+describe('a slow store', () => {
+  it('store: a room is not handed over again until the store has taken it, or failed to', async () => {
+    const local = createLocalRoom(counter), { arena, actor: { room } } = local, { base } = room.layout
+    const ends: { resolve(): void; reject(error: Error): void }[] = []
+    const store = (): Promise<void> => new Promise((resolve, reject) => { ends.push({ resolve, reject }) })
+    const rooms = createRooms([], { store } as unknown as Backplane), told: string[] = []
+    Object.assign(rooms, { onStored: () => { told.push('stored') }, onStoreFailed: () => { told.push('failed') } })
+    const entry = { id: room.id, state: 'open', base, link: { arena }, type: { version: 1 } as CatalogEntry } as unknown as RoomEntry
+    const post = (): void => { storeWord(arena, base + atStoring, 1); storeSnapshot(rooms, entry, { data: new Uint8Array(8), epoch: 1024, seq: 1, tick: 1, ts: 1 }) }
+    local.turn()
+    room.storeDueMs = 0
+    expect(isStoreDue(room, 1000)).toBe(true)
+    for (const how of ['resolve', 'reject'] as const) {
+      post()
+      local.turn()
+      expect(isStoreDue(room, 1e6)).toBe(false)
+      ends.pop()![how](new Error('the disk is full'))
+      await new Promise((resolve) => { setImmediate(resolve) })
+      local.turn()
+      expect([isStoreDue(room, 1e6), loadWord(arena, base + atStoring)]).toEqual([true, 0])
+    }
+    expect(told).toEqual(['stored', 'failed'])
+    // Behind its close the block may be another room's.
+    post()
+    entry.state = 'closed'
+    ends.pop()!.resolve()
+    await new Promise((resolve) => { setImmediate(resolve) })
+    expect(loadWord(arena, base + atStoring)).toBe(1)
+  })
+})
