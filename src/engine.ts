@@ -10,6 +10,7 @@ import type { Config } from './config.js'
 import { readMark } from './memory/arena.js'
 import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
 import { findEntry } from './memory/journal.js'
+import { readWide } from './memory/views.js'
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
 import { createTraffic } from './server/broadcast.js'
@@ -247,8 +248,8 @@ function markedCode({ links, rooms }: Parts, worker: number): Marked | undefined
   if (room === undefined || entry === undefined) return { room, handler: name, journalEntry: journalNumber, client: undefined }
   const word = (index: number): number => arena.u32[(entry.at >>> 2) + index], isInput = entry.kind === toWorker.input
   return {
-    room, journalEntry: journalNumber, client: room.clients.get(word(isInput ? 2 : 1)),
-    handler: isInput ? `${name}.${room.type.tables.inputs[word(5)].name}` : name,
+    room, journalEntry: journalNumber, client: room.clients.get(readWide(arena, entry.at + (isInput ? 8 : 4))),
+    handler: isInput ? `${name}.${room.type.tables.inputs[word(6)].name}` : name,
   }
 }
 

@@ -89,7 +89,7 @@ function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | 
   if (room === undefined || room.closing !== undefined) return handlers.refuse(key, connection, 'room-closed')
   const join = unpackFields(room.type.full.join, new DataView(buffer), joinAt, at + ring.bytes)
   if (join === undefined) return handlers.refuse(key, connection, 'bad-join')
-  if (!appendEntry(room.journal, ring.kind, at, ring.bytes, false)) handlers.refuse(key, connection, 'journal-full')
+  if (!appendEntry(room.journal, ring.kind, at, ring.bytes, true)) handlers.refuse(key, connection, 'no-space')
 }
 
 function moveResume(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): boolean {
