@@ -10,6 +10,7 @@ import type { Config } from './config.js'
 import { readMark } from './memory/arena.js'
 import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
 import { findEntry } from './memory/journal.js'
+import { readWide } from './memory/views.js'
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
 import { createTraffic } from './server/broadcast.js'
@@ -78,7 +79,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const catalogs = new Catalogs(parts.types, parts.links.length)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
-    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, fault: config.fault, stallMs: config.stallMs,
+    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, instance: 0, fault: config.fault, stallMs: config.stallMs,
     onMessage: (worker, message) => onWorkerMessage(parts, worker, message, linkHandlers, catalogs),
     onBroken: (text) => catalogs.broken(text),
     onDeath: (worker, death) => {
@@ -247,8 +248,8 @@ function markedCode({ links, rooms }: Parts, worker: number): Marked | undefined
   if (room === undefined || entry === undefined) return { room, handler: name, journalEntry: journalNumber, client: undefined }
   const word = (index: number): number => arena.u32[(entry.at >>> 2) + index], isInput = entry.kind === toWorker.input
   return {
-    room, journalEntry: journalNumber, client: room.clients.get(word(isInput ? 2 : 1)),
-    handler: isInput ? `${name}.${room.type.tables.inputs[word(5)].name}` : name,
+    room, journalEntry: journalNumber, client: room.clients.get(readWide(arena, entry.at + (isInput ? 8 : 4))),
+    handler: isInput ? `${name}.${room.type.tables.inputs[word(6)].name}` : name,
   }
 }
 

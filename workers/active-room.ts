@@ -20,8 +20,11 @@ export interface EmittedEvent { readonly event: number; readonly bytes: Uint8Arr
 /** An input answered with a refusal since the last flush. */
 export interface PendingNack { readonly slot: number; readonly number: number; readonly text: string }
 
-/** What a client waits for: a snapshot after its join, or what it missed behind its position. */
-export interface Waiting { readonly connection: number; readonly slot: number; readonly kind: 'join' | 'resume' | 'resync'; readonly epoch: number; readonly seq: number }
+/** A client that waits for what it misses behind its position, which is nobody's if it has just joined. */
+export interface Waiting { readonly connection: number; readonly slot: number; readonly epoch: number; readonly seq: number }
+
+/** Another instance that follows the room, and where it stands. */
+export interface Fetch { readonly request: number; readonly epoch: number; readonly seq: number }
 
 export interface ActiveRoom {
   readonly arena: Arena
@@ -39,9 +42,17 @@ export interface ActiveRoom {
   readonly load: RoomLoad
   /** What handlers get. */
   author: Room<never, never, never, unknown>
-  readonly epoch: number
-  readonly parentEpoch: number
-  readonly forkSeq: number
+  epoch: number
+  parentEpoch: number
+  forkSeq: number
+  /** It is another instance's: its records are applied here, and no author code runs. */
+  isFollowing: boolean
+  /** Applies nothing until it is told to go on. `halting`: what is applied has yet to be flushed. */
+  hold: 'none' | 'paused' | 'halting'
+  /** It is to be stored, whether it is due or not. */
+  isSaveDue: boolean
+  /** Instances that wait for what they miss. */
+  fetches: Fetch[]
   /** Journal entries up to here are in the live state. */
   appliedThrough: number
   events: EmittedEvent[]

@@ -10,32 +10,52 @@ import { writeWide } from '../src/memory/views.js'
 import { generationField, idField, isSlot } from '../src/schema/field-tables.js'
 import { vectorAt, vectorLength } from '../src/wire/envelope.js'
 import { readRecordHead, readSections, recordAudience, type SectionRef } from '../src/wire/record.js'
-import { columnWords, form, rowSetWords, sectionVectors, what } from '../src/wire/section.js'
+import { columnWords, form, rowSetWords, sectionVectors, serverStream, what } from '../src/wire/section.js'
 import type { PublicIndex } from './public-index.js'
 
 /** A row set in memory: a bitmap over `words` words from row `first` on, or a plain range. */
 interface AppliedRows { first: number; count: number; words: number; bitmap: number }
 
 /**
- * Brings committed up by the record at `record`. Worker thread. `bitmaps`: where the rows of each row set lie as a
- * bitmap (SectionWriter.bitmaps); only the thread that has just written the record knows.
+ * What a followed room keeps beside its committed columns, because there is no flush of its own that would: which rows live, now, with their generations;
+ * the live columns of the tables that `isMirrored`; and when each block last changed for everybody.
  */
-export function applyRecord(
-  arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, record: number, fault: (name: string) => void, bitmaps: readonly number[] = [],
-): void {
-  let rowSet = 0
-  for (const section of readSections(arena, record)) {
-    if (section.audience === recordAudience.some) continue
-    rowSet = applySection(arena, layout, publicIndex, section, bitmaps, rowSet)
-    fault('flush:applying')
-  }
-  writeWide(arena, layout.base + atJournalThrough, readRecordHead(arena, record).journalThrough)
+export interface Mirror { readonly seq: number; isMirrored(table: number): boolean }
+
+interface Applying {
+  readonly arena: Arena
+  readonly layout: RoomLayout
+  readonly publicIndex: PublicIndex
+  /** Where the rows of each row set lie as a bitmap (SectionWriter.bitmaps): only the thread that has just written the record knows. */
+  readonly bitmaps: readonly number[]
+  readonly mirror: Mirror | undefined
+  /** Row sets before the section that is being applied. */
+  rowSets: number
 }
 
-/** Returns the number of the next section's first row set. */
-function applySection(
-  arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, section: SectionRef, bitmaps: readonly number[], firstRowSet: number,
-): number {
+const noBitmaps: readonly number[] = []
+
+/** Brings committed up by the record at `record`. Worker thread. `mirror`: it is another instance's, and the room follows it. */
+export function applyRecord(
+  arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, record: number, fault: (name: string) => void, bitmaps = noBitmaps, mirror?: Mirror,
+): void {
+  const applying: Applying = { arena, layout, publicIndex, bitmaps, mirror, rowSets: 0 }
+  for (const section of readSections(arena, record)) {
+    if (section.audience === recordAudience.some) continue
+    applySection(applying, section)
+    fault('flush:applying')
+  }
+  // Another instance's record speaks of that instance's journal.
+  if (mirror === undefined) writeWide(arena, layout.base + atJournalThrough, readRecordHead(arena, record).journalThrough)
+}
+
+/** Puts a chunk of a stored room at `address`, which was checked, into committed columns. */
+export function applyStateChunk(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, address: number): void {
+  applySection({ arena, layout, publicIndex, bitmaps: noBitmaps, mirror: undefined, rowSets: 0 }, { stream: serverStream, audience: recordAudience.server, address, bytes: 0 })
+}
+
+function applySection(applying: Applying, section: SectionRef): void {
+  const { arena, layout, publicIndex, mirror } = applying
   const isServer = section.audience === recordAudience.server
   const rowSets = vectorAt(arena, section.address, sectionVectors.rowSets)
   const columns = vectorAt(arena, section.address, sectionVectors.columns)
@@ -47,16 +67,25 @@ function applySection(
     const word = (rowSets >>> 2) + index * rowSetWords
     const number = arena.u32[word] & 0xffff
     const table = layout.tables[isServer ? number : publicIndex.tablesToFull[number]]
-    const rows = readRows(arena, table, word, data, bitmaps, firstRowSet + index)
-    applyPresence(arena, table, rows, arena.u32[word] >>> 16 & 0xff)
+    const rows = readRows(applying, table, word, data, applying.rowSets + index)
+    applyPresence(applying, table, rows, arena.u32[word] >>> 16 & 0xff)
+    if (mirror !== undefined && section.audience === recordAudience.everyone) stampRows(arena, table, rows, mirror.seq)
     for (; column < columnCount; column++) {
       const at = (columns >>> 2) + column * columnWords
       if ((arena.u32[at] & 0xffff) !== index) break
       const field = arena.u32[at] >>> 16
-      applyColumn(arena, columnOf(table, field, isServer, publicIndex), rows, data + arena.u32[at + 1])
+      const target = columnOf(table, field, isServer, publicIndex), values = data + arena.u32[at + 1]
+      applyColumn(arena, target, target.committed, rows, values)
+      if (mirror !== undefined && (field === generationField || mirror.isMirrored(table.index))) applyColumn(arena, target, target.live, rows, values)
     }
   }
-  return firstRowSet + count
+  applying.rowSets += count
+}
+
+/** The blocks of these rows have changed. */
+function stampRows({ kernels, u32 }: Arena, { stamps }: TableLayout, { first, count, words, bitmap }: AppliedRows, seq: number): void {
+  if (words > 0) return kernels.stampWords(bitmap, words, stamps + (first >>> 6) * 4, seq >>> 0)
+  for (let word = first >>> 6; word <= (first + count - 1) >>> 6; word++) u32[(stamps >>> 2) + word] = seq >>> 0
 }
 
 function columnOf(table: TableLayout, field: number, isServer: boolean, publicIndex: PublicIndex): ColumnLayout {
@@ -66,7 +95,7 @@ function columnOf(table: TableLayout, field: number, isServer: boolean, publicIn
 }
 
 /** Rows as a bitmap: in place, or built in scratch. */
-function readRows(arena: Arena, table: TableLayout, word: number, data: number, bitmaps: readonly number[], rowSet: number): AppliedRows {
+function readRows({ arena, bitmaps }: Applying, table: TableLayout, word: number, data: number, rowSet: number): AppliedRows {
   const { u32, kernels } = arena
   const rowForm = u32[word] >>> 24, first = u32[word + 1], count = u32[word + 2], address = data + u32[word + 3], bytes = u32[word + 4]
   assert(first + count <= table.rows, 'apply: rows lie inside the table')
@@ -80,16 +109,20 @@ function readRows(arena: Arena, table: TableLayout, word: number, data: number, 
   return { first, count, words, bitmap: atScratch }
 }
 
-function applyPresence(arena: Arena, table: TableLayout, rows: AppliedRows, kind: number): void {
+function applyPresence({ arena, mirror }: Applying, table: TableLayout, rows: AppliedRows, kind: number): void {
   if (kind === what.changed) return
-  const alive = table.aliveCommitted >>> 2
+  const { u32, u16 } = arena
+  const alive = table.aliveCommitted >>> 2, generation = table.generation.committed >>> 1
   forEachRow(arena, rows, (row) => {
-    const bit = 1 << (row & 31)
-    if (kind === what.spawned) arena.u32[alive + (row >>> 5)] |= bit
-    else if ((arena.u32[alive + (row >>> 5)] & bit) !== 0) {
-      arena.u16[(table.generation.committed >>> 1) + row]++
-      arena.u32[alive + (row >>> 5)] &= ~bit
+    const word = row >>> 5, bit = 1 << (row & 31)
+    if (kind === what.spawned) u32[alive + word] |= bit
+    else if ((u32[alive + word] & bit) !== 0) {
+      u16[generation + row]++
+      u32[alive + word] &= ~bit
     }
+    if (mirror === undefined) return
+    u32[(table.alive >>> 2) + word] = u32[alive + word]
+    u16[(table.generation.live >>> 1) + row] = u16[generation + row]
   })
 }
 
@@ -108,11 +141,12 @@ function forEachRow({ u32 }: Arena, rows: AppliedRows, visit: (row: number) => v
   }
 }
 
-function applyColumn(arena: Arena, column: ColumnLayout, rows: AppliedRows, values: number): void {
-  const { bytes } = column.field
+/** Puts the values of `rows` into `copy`, one of the column's two. */
+function applyColumn(arena: Arena, { field }: ColumnLayout, copy: number, rows: AppliedRows, values: number): void {
+  const { bytes } = field
   const { kernels } = arena
-  const target = column.committed + rows.first * bytes
-  if (isSlot(column.field)) applySlots(arena, column, rows, values)
+  const target = copy + rows.first * bytes
+  if (isSlot(field)) applySlots(arena, bytes, copy, rows, values)
   else if (rows.words === 0) kernels.copy(target, values, rows.count * bytes)
   else if (bytes === 1) kernels.scatter8(values, rows.bitmap, rows.words, target)
   else if (bytes === 2) kernels.scatter16(values, rows.bitmap, rows.words, target)
@@ -121,11 +155,10 @@ function applyColumn(arena: Arena, column: ColumnLayout, rows: AppliedRows, valu
 }
 
 /** Slots: `count` lengths (u16), then their bytes one after the other. */
-function applySlots(arena: Arena, column: ColumnLayout, rows: AppliedRows, values: number): void {
-  const slotBytes = column.field.bytes
+function applySlots(arena: Arena, slotBytes: number, copy: number, rows: AppliedRows, values: number): void {
   let length = values >>> 1, from = values + rows.count * 2
   forEachRow(arena, rows, (row) => {
-    const slot = column.committed + row * slotBytes
+    const slot = copy + row * slotBytes
     const bytes = arena.u16[length++]
     assert(bytes <= slotBytes - 2, 'apply: a value fits its slot')
     arena.u16[slot >>> 1] = bytes

@@ -30,10 +30,10 @@ export interface Encoder {
   onClamped(room: ActiveRoom, table: string, count: number): void
 }
 
-export const createEncoder = (views: WordViews, onClamped: Encoder['onClamped']): Encoder => ({
+export const createEncoder = (views: WordViews, instance: number, onClamped: Encoder['onClamped']): Encoder => ({
   record: createRecordWriter(views), section: createSectionWriter(views),
   head: { epoch: 0, seq: 0, prevSeq: 0, tick: 0, stream: 0 },
-  recordHead: { epoch: 0, seq: 0, durableSeq: 0, parentEpoch: 0, forkSeq: 0, journalThrough: 0, tick: 0 },
+  recordHead: { epoch: 0, seq: 0, durableSeq: 0, parentEpoch: 0, forkSeq: 0, journalThrough: 0, tick: 0, instance },
   onClamped,
 })
 

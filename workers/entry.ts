@@ -9,7 +9,7 @@ import { keyWords } from '../src/base/key-stream.js'
 import { createLineLimit } from '../src/base/line-limit.js'
 import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
-import { send, toMain, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
+import { send, toMain, wideWords, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
 import { isRoomModule, type NormalDefinition, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
@@ -83,7 +83,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
   for (const { name, definition } of types) beginCounts(tally, name, handlerNames(definition))
   const log: Worker['log'] = (level, fields, text) => post({ kind: 'log', level, fields, text })
   const flusher: Flusher = {
-    encoder: createEncoder(arena, (room, table, by) => count(tally, 'quantizedClamped', { type: room.type.name, table }, by)),
+    encoder: createEncoder(arena, start.instance, (room, table, by) => count(tally, 'quantizedClamped', { type: room.type.name, table }, by)),
     output, generation: takeGeneration(arena), fault: createFaults(arena, start.fault),
     onSkipped: () => {},
   }
@@ -103,7 +103,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
       log('warn', { room: room.id, session, inputs, ...counted(leftOut) }, `${room.id} went back to an older snapshot: ${inputs} inputs of a session that had been acknowledged are lost`)
     },
     randomKey: () => crypto.getRandomValues(new Uint32Array(keyWords)),
-    refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, connection], new TextEncoder().encode(code)) },
+    refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, ...wideWords(connection)], new TextEncoder().encode(code)) },
   }
   return {
     arena, types, output, section, flusher, context, tally, log, actors: new Map(), closed: new Map(), doomed: new Map(),

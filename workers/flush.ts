@@ -15,7 +15,7 @@ import { recount } from '../src/memory/rows.js'
 import { canClaim, type RingWriter } from '../src/memory/ring.js'
 import { readWide, writeWide } from '../src/memory/views.js'
 import type { ActiveRoom } from './active-room.js'
-import { applyRecord } from './apply.js'
+import { applyRecord, type Mirror } from './apply.js'
 import type { Fault } from './faults.js'
 import { encodeRecord, type Encoder } from './encode.js'
 import { committedSeq, enterRecord, reserveRecord, storeCommitted, storePending } from './history.js'
@@ -74,13 +74,17 @@ export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, ad
   const { arena, layout } = room
   send(flusher.output, toMain.record, [room.key, address, bytes])
   flusher.fault('flush:published')
-  applyRecord(arena, layout, room.type.index, address, flusher.fault, bitmaps)
+  applyRecord(arena, layout, room.type.index, address, flusher.fault, bitmaps, room.isFollowing ? mirrorOf(room, seq) : undefined)
   flusher.fault('flush:applied')
   storeCommitted(arena, layout, seq)
   flusher.fault('flush:committed')
   cutJournal(room.journal, room.appliedThrough)
   flusher.fault('flush:cut')
 }
+
+/** What is kept of a followed room's live side: who is in it, and its clock. */
+const mirrorOf = ({ type }: ActiveRoom, seq: number): Mirror =>
+  ({ seq, isMirrored: (table) => table === type.sessionsTable || table === type.roomTable })
 
 /** Compares all tables; true if a record is due. `$room` is planned by the encoder: it moves with every tick, and alone makes no record. */
 function planRoom(room: ActiveRoom): boolean {

@@ -8,17 +8,22 @@
 import { assert } from '../src/base/assert.js'
 import { monotonicMs } from '../src/base/clock.js'
 import { inboxMsMax } from '../src/base/limits.js'
-import { inputWords, joinWords, resumeWords, toWorker } from '../src/memory/crossing.js'
+import { holds, inputWords, joinWords, resumeWords, toWorker } from '../src/memory/crossing.js'
 import { appendEntry } from '../src/memory/journal.js'
 import { read, release, type RingReader } from '../src/memory/ring.js'
 import { unpackFields } from '../src/wire/fields.js'
+import { readWide } from '../src/memory/views.js'
 import type { Fault } from './faults.js'
 import type { ActiveRoom } from './active-room.js'
+import { isLost } from './connections.js'
 
 export interface InboxHandlers {
   roomOf(key: number): ActiveRoom | undefined
   open(at: number, bytes: number): void
   release(roomKey: number): void
+  record(room: ActiveRoom, at: number, bytes: number): void
+  own(room: ActiveRoom, epoch: number): void
+  follow(room: ActiveRoom): void
   stop(): void
   readonly fault: Fault
   /** A join for a room that is not here, or whose data do not fit. */
@@ -40,6 +45,9 @@ export function drainInbox(ring: RingReader, handlers: InboxHandlers): boolean {
   return false
 }
 
+/** Behind the room's key, and a word that keeps it a multiple of 8. */
+const recordAt = 8
+
 /** False if the record has to stay where it is. */
 function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): boolean {
   const { u32 } = ring.views
@@ -50,36 +58,52 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
     case toWorker.release: handlers.release(key); break
     case toWorker.stop: handlers.stop(); break
     case toWorker.join: moveJoin(ring, at, key, room, handlers); break
-    case toWorker.input: if (room !== undefined) moveInput(ring, at, key, room, handlers); break
+    case toWorker.input: if (room?.isFollowing === false) moveInput(ring, at, key, room, handlers); break
     case toWorker.resync: if (room !== undefined) askResync(ring, at, room); break
+    case toWorker.record: if (room?.isFollowing === true) handlers.record(room, at + recordAt, ring.bytes - recordAt); break
+    case toWorker.own: if (room !== undefined) handlers.own(room, readWide(ring.views, at + 4)); break
+    case toWorker.follow: if (room !== undefined) handlers.follow(room); break
+    case toWorker.fetch: room?.fetches.push({ request: u32[(at >>> 2) + 1], epoch: readWide(ring.views, at + 8), seq: readWide(ring.views, at + 16) }); break
     case toWorker.resume: return moveResume(ring, at, key, room, handlers)
+    case toWorker.hold: if (room !== undefined) hold(room, u32[(at >>> 2) + 1]); break
+    case toWorker.save: if (room !== undefined) room.isSaveDue = true; break
+    case toWorker.sweep:
+    case toWorker.present: return room === undefined || room.isFollowing || !losesAnybody(ring, at, room) || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
     case toWorker.leave:
-    case toWorker.ready: return room === undefined || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
+    case toWorker.ready: return room === undefined || room.isFollowing || appendEntry(room.journal, ring.kind, at, ring.bytes, true)
   }
   return true
 }
 
+function hold(room: ActiveRoom, how: number): void {
+  room.hold = how === holds.goOn ? 'none' : how === holds.pause ? 'paused' : 'halting'
+}
+
+/** True if a sweep, or what an instance says of its clients, ends a connection: only then it is an entry. */
+const losesAnybody = ({ kind, views, bytes }: RingReader, at: number, { book }: ActiveRoom): boolean =>
+  [...book.byId.values()].some(({ slot }) => isLost(kind, views.u32.subarray((at >>> 2) + 1, (at + bytes) >>> 2), book.connectionOf(slot)))
+
 function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): void {
   const { u32, buffer } = ring.views
-  const connection = u32[(at >>> 2) + 1], joinAt = at + joinWords * 4 + u32[(at >>> 2) + 2] + u32[(at >>> 2) + 3]
+  const word = at >>> 2, connection = readWide(ring.views, at + 4), joinAt = at + joinWords * 4 + u32[word + 3] + u32[word + 4]
   if (room === undefined || room.closing !== undefined) return handlers.refuse(key, connection, 'room-closed')
   const join = unpackFields(room.type.full.join, new DataView(buffer), joinAt, at + ring.bytes)
   if (join === undefined) return handlers.refuse(key, connection, 'bad-join')
-  if (!appendEntry(room.journal, ring.kind, at, ring.bytes, false)) handlers.refuse(key, connection, 'journal-full')
+  if (!appendEntry(room.journal, ring.kind, at, ring.bytes, true)) handlers.refuse(key, connection, 'no-space')
 }
 
 function moveResume(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): boolean {
   assert(ring.bytes > resumeWords * 4, 'inbox: a resume names its session')
   if (room !== undefined && room.closing === undefined) return appendEntry(room.journal, ring.kind, at, ring.bytes, true)
-  handlers.refuse(key, ring.views.u32[(at >>> 2) + 1], 'room-closed')
+  handlers.refuse(key, readWide(ring.views, at + 4), 'room-closed')
   return true
 }
 
 function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, handlers: InboxHandlers): void {
   const { u32, buffer } = ring.views
   const word = at >>> 2
-  const slot = u32[word + 1], connection = u32[word + 2], number = u32[word + 3]
-  const input = room.type.full.inputs[u32[word + 5]]
+  const slot = u32[word + 1], connection = readWide(ring.views, at + 8), number = u32[word + 4]
+  const input = room.type.full.inputs[u32[word + 6]]
   const refuse = (code: string): void => handlers.nack(key, slot, connection, number, code)
   if (input === undefined) return refuse('unknown-input')
   if (unpackFields(input.fields, new DataView(buffer), at + inputWords * 4, at + ring.bytes) === undefined) return refuse('bad-input')
@@ -88,11 +112,9 @@ function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, 
 
 /** A resync changes nothing, so it makes no entry; whoever still waits for one asks a successor again. */
 function askResync(ring: RingReader, at: number, room: ActiveRoom): void {
-  const { u32 } = ring.views
-  const word = at >>> 2
-  const slot = u32[word + 1], connection = u32[word + 2]
+  const { views } = ring
+  const slot = views.u32[(at >>> 2) + 1], connection = readWide(views, at + 8)
   if (!room.book.has(slot) || room.book.connectionOf(slot) !== connection) return
   if (room.waiting.some((waiting) => waiting.slot === slot)) return
-  const wide = (index: number): number => u32[word + index] + u32[word + index + 1] * 0x1_0000_0000
-  room.waiting.push({ connection, slot, kind: 'resync', epoch: wide(3), seq: wide(5) })
+  room.waiting.push({ connection, slot, epoch: readWide(views, at + 16), seq: readWide(views, at + 24) })
 }

@@ -11,18 +11,20 @@ import { allocateBlock, type Arena, type Block } from '../src/memory/arena.js'
 import type { CountedMetric } from '../src/memory/crossing.js'
 import { openJournal } from '../src/memory/journal.js'
 import {
-  atEpoch, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
+  atBeganSeq, atEpoch, atFollows, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
   atTypeNumber, layoutRoom, readRoomId, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
 } from '../src/memory/room-layout.js'
 import { createRows, recount } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
+import type { Column } from '../src/schema/index.js'
 import { dequantize, quantize } from '../src/schema/quantize.js'
-import { readRoutes, routeFlags } from '../src/wire/record.js'
 import { unpackFields, unpackMatch } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
 import { createAuthorRoom, type RoomLog } from './author-room.js'
 import { createAuthorTable, refersToLiving, type AuthorTable } from './author-table.js'
 import { finishCommit, flushRoom, type Flusher } from './flush.js'
+import { instanceOf } from './connections.js'
+import { setFollowing, setLineage } from './following.js'
 import { guard, type Reporter } from './guard.js'
 import { createRoomLoad } from './load.js'
 import { committedSeq, pendingSeq, recordOf, storeCommitted, storePending } from './history.js'
@@ -32,7 +34,7 @@ import { scheduleEventDriven, type Actor } from './room-actor.js'
 import { layoutLimitsOf, type RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
 import { fillFromStore } from './restore-room.js'
-import { readStoredRoom } from './stored-room.js'
+import { commitStored, readStoredRoom } from './stored-room.js'
 import { createTimers } from './timers.js'
 
 export interface OpenContext {
@@ -53,8 +55,12 @@ export interface OpenRequest {
   /** What was asked of the listing by the join that opens it: a new room begins with it. */
   readonly match: Uint8Array
   readonly epoch: number; readonly parentEpoch: number; readonly forkSeq: number
+  /** Of the state that it begins with: the fork's, or where its owner is. */
+  readonly seq: number
   /** What is stored of it; undefined: a new room. */
   readonly stored: Uint8Array | undefined
+  /** It is another instance's. */
+  readonly follows: boolean
 }
 
 /** Opens a room, new or from its store, and commits its first state. Gives a code if it does not open; then nothing stays behind. */
@@ -67,7 +73,7 @@ export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'n
   const layout = layoutRoom(type.full, layoutLimitsOf(type), block.address)
   writeHeader(arena, layout, request)
   const actor = assembleRoom(context, block, layout, type)
-  const isOpen = request.stored === undefined ? create(context, actor, request) : restore(context, actor, request.stored)
+  const isOpen = request.stored === undefined ? create(context, actor, request) : request.follows ? follow(context, actor, request.stored) : restore(context, actor, request.stored)
   if (!isOpen) return 'room-failed'
   scheduleFirst(actor)
   return actor
@@ -85,30 +91,98 @@ function create({ flusher, log, report, randomKey }: OpenContext, actor: Actor, 
   return flushRoom(flusher, room) !== 0
 }
 
-/** Nobody sees a room that is being restored, so its first state is committed without a record, at the seq that it forks from. */
-function restore({ log, report, randomKey }: OpenContext, actor: Actor, stored: Uint8Array): boolean {
-  const { room } = actor
-  try {
-    fillFromStore(room, readStoredRoom(stored))
-    for (const table of room.tables) table.rebuild()
-    room.book.rebuild()
-  } catch (error) {
-    // Whatever it is: nothing but this room's own block was written.
-    log(room, 'error', `cannot be restored, and stays as it is stored: ${(error as Error).message}`)
-    return false
-  }
+/**
+ * What is stored is committed without a record, at the seq that the new epoch forks from: whoever has seen the room there goes on from it. What follows
+ * from the restore itself is the first record.
+ */
+function restore(context: OpenContext, actor: Actor, stored: Uint8Array): boolean {
+  const { log, report, flusher, randomKey } = context, { room } = actor
+  if (!fill(context, room, stored)) return false
+  commitSilently(room)
   // Whoever saw the room beyond this snapshot has seen the numbers that would come.
   room.book.seed(randomKey())
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
   if (!derive(actor)) return false
   const { onDrop } = room.type.definition.handlers
   for (const session of [...room.book.byId.values()]) {
-    if (!session.connected) continue
+    // Sockets of this very number are new ones; what other instances have of the room they say themselves.
+    if (!session.connected || instanceOf(room.book.connectionOf(session.slot)) !== flusher.encoder.recordHead.instance) continue
     room.book.drop(session.slot, room.book.clock.timeMs + room.type.definition.graceMs)
     if (onDrop !== undefined) guard(room, report, 'onDrop', '', 0, () => onDrop(room.author, session))
   }
-  commitSilently(room)
+  flushRoom(flusher, room)
   return true
+}
+
+/** Another instance runs it: its state is committed here as it is. */
+function follow({ log }: OpenContext, { room }: Actor, stored: Uint8Array): boolean {
+  if (!canRead(log, room, 'followed', () => commitStored(room, stored))) return false
+  setFollowing(room, true)
+  restoreLive(room)
+  storeBegin(room)
+  return true
+}
+
+/** Live state from its stored form. */
+function fill({ log }: OpenContext, room: ActiveRoom, stored: Uint8Array): boolean {
+  return canRead(log, room, 'restored, and stays as it is stored', () => {
+    fillFromStore(room, readStoredRoom(stored))
+    for (const table of room.tables) table.rebuild()
+    room.book.rebuild()
+  })
+}
+
+/** False, and a line that says why, if a stored form cannot be read. */
+function canRead(log: RoomLog, room: ActiveRoom, done: string, take: () => void): boolean {
+  try {
+    take()
+    return true
+  } catch (error) {
+    // Whatever it is: nothing but this room's own block was written.
+    log(room, 'error', `cannot be ${done}: ${(error as Error).message}`)
+    return false
+  }
+}
+
+/** The block holds the state that it begins with. */
+function storeBegin({ arena, layout }: ActiveRoom): void {
+  const seq = readWide(arena, layout.base + atBeganSeq)
+  storePending(arena, layout, seq)
+  storeCommitted(arena, layout, seq)
+}
+
+/** A followed room is this instance's own from here on, in a new epoch that forks from where it stands. False if its code fails. */
+export function takeOver(context: OpenContext, actor: Actor, epoch: number): boolean {
+  const { room } = actor
+  setFollowing(room, false)
+  setLineage(room, { epoch, parentEpoch: room.epoch, forkSeq: committedSeq(room.arena, room.layout) })
+  const isRunning = resume(context, actor)
+  voidDeadRefs(room)
+  return isRunning
+}
+
+/** Generations of rows that do not live are no part of a state that was handed over: a ref to one would come to mean the row's next but so many. */
+function voidDeadRefs(room: ActiveRoom): void {
+  for (const table of room.tables) {
+    for (const { field } of table.rowsOf.layout.columns) {
+      if (field.kind !== 'ref') continue
+      const column = table.column(field.name) as Column<unknown>
+      for (const row of table.rows()) if (column.get(row) === null) column.set(row, null)
+    }
+  }
+}
+
+/** A room is no longer this instance's: what it had not committed is undone, and it follows. */
+export function stepDown({ room }: Actor): void {
+  setFollowing(room, true)
+  restoreLive(room)
+  room.events.length = room.nacks.length = room.replaced.length = 0
+  room.eventBytes = room.nackBytes = room.missedEvents = 0
+  for (const slots of [room.moved, room.joined, room.ownRows, room.ending]) slots.clear()
+  room.left.clear()
+  room.isCommitted = true
+  room.flushSkipped = false
+  room.closing = undefined
 }
 
 /** Takes over the room in `block`; undefined if it had never committed anything, so that it is opened anew. */
@@ -121,15 +195,22 @@ export function attachRoom(context: OpenContext, block: Block, types: readonly R
   assert(arena.u32[(block.address + atLayoutHash) >>> 2] === layout.hash, 'open: a successor runs the same field tables')
   const actor = assembleRoom(context, block, layout, type)
   finishPending(context, actor)
-  restoreLive(actor.room)
-  actor.room.book.rebuild()
-  actor.room.author = createAuthorRoom(actor.room, actor.timers, context.log) as unknown as ActiveRoom['author']
-  derive(actor)
-  scheduleFirst(actor)
+  if (!actor.room.isFollowing) resume(context, actor)
   return actor
 }
 
-function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq, stays }: OpenRequest): void {
+/** Runs a room from its committed state. */
+function resume({ log }: OpenContext, actor: Actor): boolean {
+  const { room } = actor
+  restoreLive(room)
+  room.book.rebuild()
+  room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
+  const isDerived = derive(actor)
+  scheduleFirst(actor)
+  return isDerived
+}
+
+function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq, seq, stays }: OpenRequest): void {
   const { base } = layout
   arena.u32[(base + atLayoutHash) >>> 2] = layout.hash
   arena.u32[(base + atRoomKey) >>> 2] = key
@@ -137,9 +218,10 @@ function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, p
   writeWide(arena, base + atEpoch, epoch)
   writeWide(arena, base + atParentEpoch, parentEpoch)
   writeWide(arena, base + atForkSeq, forkSeq)
-  writeWide(arena, base + atHistoryOldest, forkSeq + 1)
-  storeWide(arena, base + atReleasedSeq, forkSeq)
-  storeWide(arena, base + atStoredSeq, forkSeq)
+  writeWide(arena, base + atHistoryOldest, seq + 1)
+  storeWide(arena, base + atReleasedSeq, seq)
+  storeWide(arena, base + atStoredSeq, seq)
+  writeWide(arena, base + atBeganSeq, seq)
   arena.u32[(base + atStays) >>> 2] = stays ? 1 : 0
   const bytes = Buffer.from(id)
   assert(bytes.length <= roomIdBytesMax, 'open: a room id fits the header')
@@ -171,7 +253,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     plans: rows.map(createTablePlan),
     author: undefined as unknown as ActiveRoom['author'],
     epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
-    appliedThrough: readWide(arena, base + atJournalThrough),
+    appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
     moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
     dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
@@ -215,23 +297,18 @@ function scheduleFirst(actor: Actor): void {
   else room.dueMs = now + (room.key * 0.618_034 % 1) * 1000 / tickHz
 }
 
-/** A record behind the point of commitment whose commit did not end: published and applied again, and its joins wait for their snapshot again. */
+/** A record behind the point of commitment whose commit did not end: published and applied again. */
 function finishPending({ arena, flusher }: OpenContext, { room }: Actor): void {
   const seq = pendingSeq(arena, room.layout)
-  const record = recordOf(arena, room.layout, seq)
-  // Restored, and nothing has happened since.
-  if (record === undefined && seq === room.forkSeq) return
-  assert(record !== undefined, 'open: history holds the newest record')
-  for (const { flags, slot, connection } of readRoutes(arena, record.address)) {
-    if (flags === routeFlags.joined) room.waiting.push({ connection, slot, kind: 'join', epoch: 0, seq: 0 })
-  }
   if (seq === committedSeq(arena, room.layout)) return
+  const record = recordOf(arena, room.layout, seq)
+  assert(record !== undefined, 'open: history holds the newest record')
   finishCommit(flusher, room, seq, record.address, record.bytes)
 }
 
-/** Committed columns, rows and generations from live ones, at the fork's seq. */
+/** Committed columns, rows and generations from live ones, at the seq that the block begins with. */
 function commitSilently(room: ActiveRoom): void {
-  const { arena, layout } = room
+  const { arena } = room
   for (const { rows, layout: table } of room.plans) {
     arena.kernels.copy(table.aliveCommitted, table.alive, table.words * 8)
     for (const column of columnsOf(table)) {
@@ -243,8 +320,7 @@ function commitSilently(room: ActiveRoom): void {
   }
   room.events.length = room.eventBytes = 0
   room.ownRows.clear()
-  storePending(arena, layout, room.forkSeq)
-  storeCommitted(arena, layout, room.forkSeq)
+  storeBegin(room)
 }
 
 const columnsOf = (table: TableLayout): ColumnLayout[] => [table.generation, ...(table.id === undefined ? [] : [table.id]), ...table.columns]

@@ -9,6 +9,7 @@ import { unpackFields } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
 import { engineColumn, type AuthorTable } from './author-table.js'
 import type { NumberArray } from './columns.js'
+import { isLost } from './connections.js'
 import { guard, type Reporter } from './guard.js'
 import { committedSeq } from './history.js'
 import type { BookedSession } from './session-book.js'
@@ -27,7 +28,7 @@ export interface Actor {
 
 /** True if a turn is due: at its time, or, without ticks, as soon as something waits. */
 export const isDue = ({ room }: Actor, nowMs: number): boolean =>
-  nowMs >= room.dueMs || (room.type.definition.tickHz === 0 && hasEntries(room.journal)) || room.flushSkipped
+  room.hold !== 'none' ? room.flushSkipped : nowMs >= room.dueMs || (room.type.definition.tickHz === 0 && hasEntries(room.journal)) || room.flushSkipped
 
 /** One turn; returns true if a flush is due behind it. */
 export function takeTurn(actor: Actor, nowMs: number): boolean {
@@ -114,6 +115,8 @@ function applyEntry(actor: Actor, entry: JournalEntry): void {
     case toWorker.ready: return applyReady(actor, entry)
     case toWorker.input: return applyInput(actor, entry)
     case toWorker.leave: return applyLeave(actor, entry)
+    case toWorker.sweep:
+    case toWorker.present: return applyLost(actor, entry)
     default: throw new Error(`journal: an entry of kind ${entry.kind}`)
   }
 }
@@ -125,7 +128,7 @@ const textAt = ({ arena }: ActiveRoom, at: number, bytes: number): string => Buf
 function applyJoin(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { arena, type, book } = room
-  const connection = word(room, entry, 1), idBytes = word(room, entry, 2), userBytes = word(room, entry, 3)
+  const connection = wide(room, entry, 1), idBytes = word(room, entry, 3), userBytes = word(room, entry, 4)
   const idAt = entry.at + joinWords * 4, userAt = idAt + idBytes
   const join = unpackFields(type.full.join, new DataView(arena.buffer), userAt + userBytes, entry.at + entry.bytes)
   if (join === undefined) return actor.refuse(connection, 'bad-join')
@@ -143,7 +146,6 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   }
   room.joined.add(session.slot)
   room.ownRows.add(session.slot)
-  room.waiting.push({ connection, slot: session.slot, kind: 'join', epoch: 0, seq: 0 })
 }
 
 /**
@@ -153,7 +155,7 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
 function applyResume(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { book } = room
-  const connection = word(room, entry, 1), generation = word(room, entry, 2), firstHeld = word(room, entry, 3)
+  const connection = wide(room, entry, 1), generation = word(room, entry, 3), firstHeld = word(room, entry, 4)
   const idAt = entry.at + resumeWords * 4
   const session = book.byId.get(textAt(room, idAt, entry.at + entry.bytes - idAt))
   if (session === undefined) return actor.refuse(connection, 'session-gone')
@@ -166,7 +168,6 @@ function applyResume(actor: Actor, entry: JournalEntry): void {
   if (before !== 0) room.replaced.push({ slot, connection: before })
   raiseInputs(actor, slot, firstHeld - 1)
   room.waiting = room.waiting.filter((waiting) => waiting.slot !== slot)
-  room.waiting.push({ connection, slot, kind: 'resume', epoch: wide(room, entry, 4), seq: wide(room, entry, 6) })
   room.joined.add(slot)
   const { onResume } = room.type.definition.handlers
   if (before === 0 && onResume !== undefined) guard(room, report, 'onResume', '', entry.number, () => onResume(room.author, session))
@@ -182,8 +183,8 @@ function raiseInputs({ room, lost }: Actor, slot: number, through: number): void
 
 /** The client has the token of this generation: older ones are void. */
 function applyReady({ room }: Actor, entry: JournalEntry): void {
-  const slot = room.book.slotOf(word(room, entry, 1))
-  if (slot >= 0) room.book.raiseGeneration(slot, word(room, entry, 2))
+  const slot = room.book.slotOf(wide(room, entry, 1))
+  if (slot >= 0) room.book.raiseGeneration(slot, word(room, entry, 3))
 }
 
 /** An `onJoin` that throws refuses the join and despawns what the session owns. */
@@ -205,11 +206,11 @@ function eachOwned(room: ActiveRoom, slot: number, visit: (table: AuthorTable, r
 function applyInput(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { book, type } = room
-  const slot = word(room, entry, 1), number = word(room, entry, 3)
-  if (!book.has(slot) || book.connectionOf(slot) !== word(room, entry, 2) || number <= book.appliedThroughOf(slot)) return
+  const slot = word(room, entry, 1), number = word(room, entry, 4)
+  if (!book.has(slot) || book.connectionOf(slot) !== wide(room, entry, 2) || number <= book.appliedThroughOf(slot)) return
   book.setAppliedThrough(slot, number)
   room.moved.add(slot)
-  const input = type.full.inputs[word(room, entry, 5)]
+  const input = type.full.inputs[word(room, entry, 6)]
   const handler = type.definition.handlers.onInput[input.name]
   const data = unpackFields(input.fields, new DataView(room.arena.buffer), entry.at + inputWords * 4, entry.at + entry.bytes)
   if (handler === undefined || data === undefined) return
@@ -230,15 +231,27 @@ function nack(room: ActiveRoom, slot: number, number: number, code: string, text
 
 /** A client that left has left; one whose connection was lost may come back. */
 function applyLeave(actor: Actor, entry: JournalEntry): void {
-  const { room, report } = actor
-  const slot = room.book.slotOf(word(room, entry, 1))
+  const { room } = actor
+  const slot = room.book.slotOf(wide(room, entry, 1))
   if (slot < 0) return
-  const why = leaveWhy[word(room, entry, 2)], { graceMs, handlers } = room.type.definition
-  if (why !== 'dropped' || graceMs === 0) return endSession(actor, slot, why, entry.number)
+  const why = leaveWhy[word(room, entry, 3)]
+  if (why === 'dropped') dropSession(actor, slot, entry.number)
+  else endSession(actor, slot, why, entry.number)
+}
+
+/** Connections to other instances are gone, or those instances are. */
+function applyLost(actor: Actor, entry: JournalEntry): void {
+  const { book, arena } = actor.room, words = arena.u32.subarray((entry.at >>> 2) + 1, (entry.at + entry.bytes) >>> 2)
+  for (const { slot } of [...book.byId.values()]) if (isLost(entry.kind, words, book.connectionOf(slot))) dropSession(actor, slot, entry.number)
+}
+
+/** Its client may come back until its grace time ends. */
+function dropSession(actor: Actor, slot: number, journalNumber: number): void {
+  const { room, report } = actor, { graceMs, handlers: { onDrop } } = room.type.definition
+  if (graceMs === 0) return endSession(actor, slot, 'dropped', journalNumber)
   room.book.drop(slot, room.book.clock.timeMs + graceMs)
   forgetClient(room, slot)
-  const { onDrop } = handlers
-  if (onDrop !== undefined) guard(room, report, 'onDrop', '', entry.number, () => onDrop(room.author, room.book.at(slot)))
+  if (onDrop !== undefined) guard(room, report, 'onDrop', '', journalNumber, () => onDrop(room.author, room.book.at(slot)))
 }
 
 /** Sessions that `session.end` named, and dropped ones whose grace time has passed. */

@@ -41,7 +41,7 @@ const engineTable = (name: string, capacity: number, fields: readonly FieldTable
  * token that its client is known to have. `ownRow`, `rowGeneration` and `hasRow` are the ref of its own row.
  */
 const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions', capacity, [
-  serverText('sessionId', 24), server('connection', 'u32', 4), server('appliedThrough', 'u32', 4), server('changedSeq', 'f64', 8),
+  serverText('sessionId', 24), server('connection', 'f64', 8), server('appliedThrough', 'u32', 4), server('changedSeq', 'f64', 8),
   server('generation', 'u32', 4), server('graceUntil', 'f64', 8), server('joinedMs', 'f64', 8), server('joinedSeq', 'f64', 8), server('ownRow', 'u32', 4), server('rowGeneration', 'u16', 2), server('hasRow', 'u8', 1),
   { ...serverText('user', userBytesMax), isJournaled: true },
 ])

@@ -55,6 +55,7 @@ export interface SessionBook {
   putOwnRow(section: SectionWriter, slot: number): void
   /** Slots whose own row has been despawned since they were last asked for. */
   lostRows(): number[]
+  /** Takes everybody from the live rows: after a recovery, and when another instance has written them. */
   rebuild(): void
 }
 
@@ -74,7 +75,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
 
   const enroll = (slot: number): BookedSession => {
     const session: BookedSession = {
-      slot, id: ids.get(slot), user: JSON.parse(users.get(slot)) as Session['user'],
+      slot, id: ids.get(slot), user: userOf(users.get(slot), ids.get(slot)),
       get hasLeft() { return bySlot[slot] !== session },
       get connected() { return !session.hasLeft && connection[slot] !== 0 },
       get row() { return session.hasLeft ? undefined : own.get(slot) },
@@ -148,9 +149,17 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       return lost
     },
     rebuild: () => {
+      bySlot.length = 0
+      byId.clear()
+      byConnection.clear()
       for (let slot = nextRow(sessions.rowsOf, 0); slot >= 0; slot = nextRow(sessions.rowsOf, slot + 1)) enroll(slot)
     },
   }
+}
+
+/** Another instance may have written it. */
+function userOf(json: string, id: string): Session['user'] {
+  try { return JSON.parse(json) as Session['user'] } catch { return { id } }
 }
 
 interface OwnRows {

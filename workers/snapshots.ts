@@ -2,13 +2,15 @@
  * What clients wait for, written into the room's snapshot area: a snapshot for those who joined or whom history has lost, or the very
  * sections that were missed. Worker thread, right after a commit.
  */
+import { leadsOver } from '../src/base/lineage.js'
 import type { Audience } from '../src/schema/field-tables.js'
 import { atScratch } from '../src/memory/arena-layout.js'
 import { send, snapshotKind, toMain, wideWords } from '../src/memory/crossing.js'
 import type { RingWriter } from '../src/memory/ring.js'
-import { align } from '../src/memory/views.js'
+import { atBeganSeq } from '../src/memory/room-layout.js'
+import { align, readWide } from '../src/memory/views.js'
 import { readSections, recordAudience } from '../src/wire/record.js'
-import { addRange, readSectionHead, roomStream, sessionStream, what, type SectionWriter } from '../src/wire/section.js'
+import { addRange, readSectionHead, roomStream, sessionStream, what, writeSectionEpoch, type SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom, Waiting } from './active-room.js'
 import { beginChunk, endChunk, handOver, isAreaFree, openArea, putCommitted, putTables, type Area, type StreamNumbers } from './area.js'
 import { bitsOfList, eachBit } from './gather.js'
@@ -22,7 +24,7 @@ const targetsMax = 128
 
 /**
  * How a client is caught up: by the very sections that it misses; by the blocks of its world that have changed since, where history no longer has
- * them all; or by everything, where its world is none of this epoch.
+ * them all; or by everything, where its world does not lead to this one.
  */
 type Way = 'sections' | 'blocks' | 'everything'
 
@@ -39,14 +41,14 @@ export function serveWaiting(room: ActiveRoom, section: SectionWriter, output: R
 
 function wayOf(room: ActiveRoom, waiting: Waiting): Way {
   const { arena, layout, book } = room
-  const isKnown = waiting.kind !== 'join' && waiting.epoch === room.epoch && waiting.seq >= room.forkSeq && waiting.seq <= committedSeq(arena, layout) && book.has(waiting.slot)
+  const isKnown = leadsOver(room, waiting) && waiting.seq >= readWide(arena, layout.base + atBeganSeq) && waiting.seq <= committedSeq(arena, layout) && book.has(waiting.slot)
   return !isKnown ? 'everything' : isCovered(room, waiting) ? 'sections' : 'blocks'
 }
 
 function post({ room, cursor, seq }: Area, output: RingWriter, kind: number, targets: readonly Waiting[]): boolean {
   const { layout, epoch, book } = room
   const words = [room.key, kind, ...wideWords(epoch), ...wideWords(seq), book.clock.tick >>> 0, layout.snapshot, cursor - layout.snapshot, targets.length]
-  for (const { connection, slot } of targets) words.push(connection, slot, book.appliedThroughOf(slot), book.generationOf(slot))
+  for (const { connection, slot } of targets) words.push(...wideWords(connection), slot, book.appliedThroughOf(slot), book.generationOf(slot))
   return send(output, toMain.snapshot, words)
 }
 
@@ -135,6 +137,8 @@ function putMissed(area: Area, waiting: Waiting): boolean {
       arena.u32[area.cursor >>> 2] = section.bytes
       arena.u32[(area.cursor >>> 2) + 1] = section.stream
       arena.kernels.copy(area.cursor + 8, section.address, section.bytes)
+      // What an earlier epoch said before the fork counts in this one, and is said in it.
+      writeSectionEpoch(arena, area.cursor + 8, room.epoch)
       area.cursor = align(area.cursor + 8 + section.bytes, 8)
     }
   }

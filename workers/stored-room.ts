@@ -13,7 +13,9 @@ import { serverStream, type SectionWriter } from '../src/wire/section.js'
 import { applySection, openSection } from '../src/client/apply.js'
 import { createReplica, type Replica } from '../src/client/table.js'
 import type { ActiveRoom } from './active-room.js'
-import { closeEntry, handOver, openArea, putTables } from './area.js'
+import { applyStateChunk } from './apply.js'
+import { isStateChunk } from './check-record.js'
+import { closeEntry, handOver, openArea, putTables, type Area } from './area.js'
 
 /** Beside the streams of the wire: the field tables themselves. */
 const tablesStream = 0xffff_ffff
@@ -21,36 +23,65 @@ const tablesStream = 0xffff_ffff
 /** Writes the room into its area, which is free, and hands it to the main thread; false if it could not be posted. */
 export function storeRoom(room: ActiveRoom, section: SectionWriter, output: RingWriter): boolean {
   const area = openArea(room, section)
+  putStored(area)
+  const { layout, epoch, book } = room
+  return handOver(area, () => send(output, toMain.store, [room.key, ...wideWords(epoch), ...wideWords(area.seq), book.clock.tick >>> 0, layout.snapshot, area.cursor - layout.snapshot]))
+}
+
+/** The room in its stored form. */
+export function putStored(area: Area): void {
+  const { room } = area
   const json = new TextEncoder().encode(JSON.stringify(room.type.full.tables))
   room.arena.u8.set(json, area.cursor + 8)
   closeEntry(area, json.length, tablesStream)
   putTables(area, serverStream, room.plans, { table: ({ layout }) => layout.index, field: (_, field) => field }, 0)
-  const { layout, epoch, book } = room
-  return handOver(area, () => send(output, toMain.store, [room.key, ...wideWords(epoch), ...wideWords(area.seq), book.clock.tick >>> 0, layout.snapshot, area.cursor - layout.snapshot]))
 }
 
 /** What is stored of a room cannot be used; the message says why, in one line. */
 export class BadStore extends Error {}
 
+/** The entries of a stored room: field tables first, then chunks. Throws BadStore. */
+function* entriesOf(bytes: Uint8Array): Generator<{ readonly stream: number; readonly entry: Uint8Array }> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  for (let at = 0; at + 8 <= bytes.length;) {
+    const length = view.getUint32(at, true), stream = view.getUint32(at + 4, true)
+    if (at + 8 + length > bytes.length) throw new BadStore('an entry is longer than the data')
+    yield { stream, entry: bytes.slice(at + 8, at + 8 + length) }
+    at += 8 + (length + 7 & ~7)
+  }
+}
+
 /** Reads a stored room as replicas of its tables, by the field tables that it was written with. Throws BadStore. */
 export function readStoredRoom(bytes: Uint8Array): Replica[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const replicas: Replica[] = []
   try {
-    for (let at = 0; at + 8 <= bytes.length;) {
-      const length = view.getUint32(at, true), stream = view.getUint32(at + 4, true)
-      if (at + 8 + length > bytes.length) throw new BadStore('an entry is longer than the data')
-      const entry = bytes.slice(at + 8, at + 8 + length)
+    for (const { stream, entry } of entriesOf(bytes)) {
       if (stream !== tablesStream) readChunk(entry, replicas)
       else if (replicas.length === 0) replicas.push(...readTables(entry).map(createReplica))
       else throw new BadStore('there are field tables twice')
-      at += 8 + (length + 7 & ~7)
     }
   } catch (error) {
     throw error instanceof BadStore ? error : new BadStore((error as Error).message)
   }
   if (replicas.length === 0) throw new BadStore('there are no field tables')
   return replicas
+}
+
+/**
+ * Puts a stored room with this type's own field tables into committed columns, byte for byte. Nothing else of the room is in use yet: each chunk lies in its
+ * history meanwhile. Throws BadStore.
+ */
+export function commitStored({ arena, layout, type }: ActiveRoom, bytes: Uint8Array): void {
+  for (const { stream, entry } of entriesOf(bytes)) {
+    if (stream === tablesStream) {
+      if (new TextDecoder().decode(entry) !== JSON.stringify(type.full.tables)) throw new BadStore('its owner has other field tables')
+      continue
+    }
+    if (entry.length > layout.historyBytes) throw new BadStore('a chunk is larger than the room')
+    arena.u8.set(entry, layout.history)
+    if (!isStateChunk(arena, layout, type, layout.history, entry.length)) throw new BadStore('a chunk does not fit the field tables')
+    applyStateChunk(arena, layout, type.index, layout.history)
+  }
 }
 
 function readChunk(entry: Uint8Array, replicas: readonly Replica[]): void {

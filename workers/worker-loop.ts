@@ -8,7 +8,7 @@ import { getHeapStatistics } from 'node:v8'
 import { monotonicMs } from '../src/base/clock.js'
 import { armDoorbell, countLoop, freeBlock, openBlocks, type Arena, type Block } from '../src/memory/arena.js'
 import { atInputRing, atWake } from '../src/memory/arena-layout.js'
-import { openFlags, openWords, send, toMain, type ReportLevel, type WorkerTally } from '../src/memory/crossing.js'
+import { openFlags, openWords, send, toMain, wideWords, type ReportLevel, type WorkerTally } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
 import { hasEntries } from '../src/memory/journal.js'
 import { atStays, atStoredSeq, atStoring, atTickUs } from '../src/memory/room-layout.js'
@@ -22,7 +22,9 @@ import { flushRoom, type Flusher } from './flush.js'
 import { guard } from './guard.js'
 import { committedSeq } from './history.js'
 import { drainInbox, type InboxHandlers } from './inbox.js'
-import { attachRoom, openRoom, type OpenContext } from './open-room.js'
+import { serveFetches } from './fetch.js'
+import { followRecord } from './following.js'
+import { attachRoom, openRoom, stepDown, takeOver, type OpenContext } from './open-room.js'
 import { addTurn, createLoadWindow, lookAtLoad, type LoadWindow } from './load.js'
 import { isDeadlyToOpen, isDoomed } from './poison.js'
 import { endSession, isDue, takeTurn, type Actor } from './room-actor.js'
@@ -98,13 +100,25 @@ function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
     stop, fault: worker.flusher.fault,
     roomOf: (key) => worker.actors.get(key)?.room,
     open: (at, bytes) => open(worker, at, bytes),
+    record: (room, at, bytes) => {
+      const followed = followRecord(worker.flusher, room, at, bytes)
+      if (followed === 'applied' || followed === 'repeat') return
+      send(worker.output, toMain.behind, [room.key, ...wideWords(room.epoch), ...wideWords(committedSeq(room.arena, room.layout))], encode(followed))
+    },
+    own: (room, epoch) => { if (room.isFollowing && !takeOver(worker.context, worker.actors.get(room.key)!, epoch)) room.closing ??= 'room-failed' },
+    follow: (room) => { if (!room.isFollowing) stepDown(worker.actors.get(room.key)!) },
     release: (key) => {
+      const followed = worker.actors.get(key)?.room
+      if (followed?.isFollowing === true) {
+        worker.actors.delete(key)
+        freeBlock(worker.arena, followed.block)
+      }
       const block = worker.closed.get(key)
       if (block !== undefined) freeBlock(worker.arena, block)
       worker.closed.delete(key)
     },
     refuse: (roomKey, connection, code) => worker.context.refuse(roomKey, connection, code),
-    nack: (roomKey, slot, connection, number, code) => { send(worker.output, toMain.nack, [roomKey, slot, connection, number], encode(code)) },
+    nack: (roomKey, slot, connection, number, code) => { send(worker.output, toMain.nack, [roomKey, slot, ...wideWords(connection), number], encode(code)) },
   }
 }
 
@@ -114,17 +128,20 @@ const encode = (text: string): Uint8Array => encoder.encode(text)
 function open(worker: Worker, at: number, bytes: number): void {
   const { arena, output, types } = worker
   const word = at >>> 2
-  const key = arena.u32[word], type = types[arena.u32[word + 1]], idBytes = arena.u32[word + 9]
+  const key = arena.u32[word], type = types[arena.u32[word + 1]], idBytes = arena.u32[word + 11]
   const known = worker.actors.get(key)
   if (known === undefined) {
     const idAt = at + openWords * 4
     const id = Buffer.from(arena.u8.slice(idAt, idAt + idBytes)).toString()
     const wide = (index: number): number => arena.u32[word + index] + arena.u32[word + index + 1] * 0x1_0000_0000
-    const flags = arena.u32[word + 8], optionsAt = idAt + idBytes, matchAt = optionsAt + arena.u32[word + 10]
+    const flags = arena.u32[word + 10], optionsAt = idAt + idBytes, matchAt = optionsAt + arena.u32[word + 12]
     const stored = worker.takeStored(key)
     // The thread before took what was stored with it: it has to be posted again.
     const opened = isDeadlyToOpen(arena, key) ? 'room-failed' : (flags & openFlags.stored) !== 0 && stored === undefined ? 'open-again'
-      : openRoom(worker.context, { key, type, id, epoch: wide(2), parentEpoch: wide(4), forkSeq: wide(6), stays: (flags & openFlags.stays) !== 0, options: arena.u8.slice(optionsAt, matchAt), match: arena.u8.slice(matchAt, at + bytes), stored })
+      : openRoom(worker.context, {
+        key, type, id, epoch: wide(2), parentEpoch: wide(4), forkSeq: wide(6), seq: wide(8), stays: (flags & openFlags.stays) !== 0, follows: (flags & openFlags.follows) !== 0,
+        options: arena.u8.slice(optionsAt, matchAt), match: arena.u8.slice(matchAt, at + bytes), stored,
+      })
     if (typeof opened === 'string') {
       for (const block of openBlocks(arena)) if (block.roomKey === key) freeBlock(arena, block)
       send(output, toMain.failed, [key], encode(opened))
@@ -160,14 +177,27 @@ function runRooms(worker: Worker): number {
   for (const actor of worker.actors.values()) {
     const { room } = actor
     const now = monotonicMs()
+    if (room.isFollowing) {
+      serve(worker, room)
+      if (room.isSaveDue) save(worker, room, now)
+      continue
+    }
+    if (room.hold === 'halting') halt(worker, actor)
     if (isDue(actor, now)) runTurn(worker, actor, now)
-    if (room.waiting.length > 0 && room.isCommitted) serveWaiting(room, worker.section, worker.output)
+    if (room.isCommitted) serve(worker, room)
     if (room.listingDue && room.isCommitted) tellListing(worker, room)
-    if (isStoreDue(room, now)) store(worker, room, now)
+    if (room.isSaveDue) save(worker, room, now)
+    else if (isStoreDue(room, now)) store(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
   }
   return dueMs
+}
+
+/** What clients and other instances wait for. */
+function serve({ section, output }: Worker, room: ActiveRoom): void {
+  serveWaiting(room, section, output)
+  serveFetches(room, section, output)
 }
 
 /** One turn of a room, and the flush behind it. Trying again what found no space is not counted: it comes every millisecond. */
@@ -218,6 +248,19 @@ export function isStoreDue(room: ActiveRoom, nowMs: number): boolean {
   return isDue && !isStored(room) && isAreaFree(room)
 }
 
+/** Stores the room because the main thread wants it stored now. */
+function save(worker: Worker, room: ActiveRoom, nowMs: number): void {
+  if (room.isCommitted && isAreaFree(room) && store(worker, room, nowMs)) room.isSaveDue = false
+}
+
+/** Flushes what is applied; then the room stands still, and says so. */
+function halt(worker: Worker, actor: Actor): void {
+  const { room } = actor
+  if (!room.isCommitted || room.flushSkipped) flushActor(worker, actor)
+  if (room.flushSkipped || !room.isCommitted) return
+  if (send(worker.output, toMain.halted, [room.key, ...wideWords(committedSeq(room.arena, room.layout))])) room.hold = 'paused'
+}
+
 /** Hands the room to the store. Should that fail, the next one is due all the same: main alone says what is stored. */
 function store(worker: Worker, room: ActiveRoom, nowMs: number): boolean {
   const storing = room.layout.base + atStoring
@@ -233,7 +276,7 @@ function store(worker: Worker, room: ActiveRoom, nowMs: number): boolean {
 
 /** Before the thread ends: what arrived is applied, and every room that changed is stored. */
 async function storeAll(worker: Worker): Promise<void> {
-  const left = new Set(worker.actors.values())
+  const left = new Set([...worker.actors.values()].filter(({ room }) => !room.isFollowing))
   for (const actor of left) {
     actor.room.dueMs = monotonicMs()
     takeTurn(actor, actor.room.dueMs)

@@ -4,7 +4,7 @@
  * Invariant: what a lower epoch than the highest heard of says is void.
  */
 import { claim, lookSoon } from './claiming.js'
-import { isNewer, isOn, isSame, positionOf, upTo, type Head } from './lineage.js'
+import { isNewer, isOn, isSame, positionOf, upTo, type Head } from '../base/lineage.js'
 import type { HeardRecord, Of, Ownership, Turn } from './protocol.js'
 import { ask, giveUpBeyond, take } from './replica.js'
 

@@ -5,7 +5,7 @@
  * the owner may go back to running; afterwards never, whatever becomes of the answer.
  */
 import { becomeEdge } from './follow.js'
-import { upTo } from './lineage.js'
+import { upTo } from '../base/lineage.js'
 import type { Of, Peer, Turn } from './protocol.js'
 import { claimAnew } from './takeover.js'
 

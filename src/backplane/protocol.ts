@@ -7,7 +7,7 @@
  * Every effect that asks Redis something is answered by exactly one event, which brings back the `sentMs` of the effect: a lease counts from before
  * its claim was sent, however long the answer took.
  */
-import type { continues, Head, Lineage, Position } from './lineage.js'
+import type { continues, Head, Lineage, Position } from '../base/lineage.js'
 
 export interface Settings {
   /** This instance's id. */

@@ -3,7 +3,7 @@
  *
  * Invariant: `position` moves only by records that continue it, or with a whole state; what is given up by that is counted, to the record.
  */
-import { countBeyond, extend, isOn, isSame, type Lineage, type Position } from './lineage.js'
+import { countBeyond, extend, isOn, isSame, type Lineage, type Position } from '../base/lineage.js'
 import type { HeardRecord, Turn } from './protocol.js'
 
 /** Applies a record, if it is the next one. */

@@ -6,7 +6,7 @@
 import { claim, lookSoon } from './claiming.js'
 import { becomeEdge, hear } from './follow.js'
 import { leaseEnd } from './lease.js'
-import { isNewer, isSame, start } from './lineage.js'
+import { isNewer, isSame, start } from '../base/lineage.js'
 import type { Candidate, Of, Ownership, Turn } from './protocol.js'
 import { ask, giveUpBeyond } from './replica.js'
 

@@ -3,7 +3,8 @@
  * What does not fit the field tables throws BadSection: the caller answers with a resync.
  */
 import { generationField, idField, isSlot } from '../schema/field-tables.js'
-import { alignedVector, scalar, struct, structVector, verify, type TableRule } from '../wire/verifier.js'
+import { sectionRule } from '../wire/section.js'
+import { verify } from '../wire/verifier.js'
 import {
   decodeRow, despawnRow, hashColumn, hashIds, nameRow, putSlot, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn,
 } from './table.js'
@@ -24,16 +25,11 @@ export interface SectionView {
   readonly missedEvents: number
 }
 
-const rule: TableRule = {
-  fields: [
-    struct(32, true), alignedVector, structVector(12), structVector(20), structVector(12), structVector(12), structVector(8), scalar(4),
-  ],
-}
 const vectorCount = 6
 const dataVector = 0, rangeVector = 1, rowSetVector = 2, columnVector = 3, eventVector = 4, hashVector = 5
 
 /** True if the bytes are a section that can be read safely; what its numbers mean is checked while it is applied. */
-export const verifySection = (bytes: Uint8Array): boolean => verify(bytes, 'KSEC', rule)
+export const verifySection = (bytes: Uint8Array): boolean => verify(bytes, 'KSEC', sectionRule)
 
 /** Opens a message that is a section; undefined if it is something else. Throws BadSection for a broken one. */
 export function openSection(message: ArrayBuffer): SectionView | undefined {

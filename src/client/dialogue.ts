@@ -1,5 +1,6 @@
 /** What the server says, and what it does to a stay. Browser and Node; knows nothing of how a connection is opened or lost. */
 import { monotonicMs } from '../base/clock.js'
+import { leadsOver } from '../base/lineage.js'
 import { KasagiError } from '../base/errors.js'
 import { writeReady, writeResync } from '../wire/client-messages.js'
 import { readServerMessage, type PongMessage, type ResyncedMessage, type ServerMessage, type WelcomeMessage } from '../wire/server-messages.js'
@@ -66,8 +67,7 @@ function welcome(stay: Stay, given: WelcomeMessage): void {
 }
 
 /** The room went back behind what this client has seen: its epoch does not continue the client's position. */
-const isRewound = ({ epoch, seq }: Replication['position'], given: WelcomeMessage): boolean =>
-  epoch !== 0 && epoch !== given.epoch && !(epoch === given.parentEpoch && seq <= given.forkSeq)
+const isRewound = (position: Replication['position'], given: WelcomeMessage): boolean => position.epoch !== 0 && !leadsOver(given, position)
 
 function createStayReplication(stay: Stay, flushHz: number): Replication {
   const replication = createReplication(stay.tables, flushHz, stay.address.options.verify ?? false, {
@@ -93,9 +93,10 @@ function askResync(stay: Stay, { position }: Replication): void {
 }
 
 /** The answer to a Resync or a resume; or the server's own, to a client that has been too slow. */
-function resynced(stay: Stay, { kind, epoch, seq }: ResyncedMessage): void {
+function resynced(stay: Stay, { kind, epoch, seq, rewound }: ResyncedMessage): void {
   if (stay.welcomed === undefined) return
-  if (kind === 0) return expectSections(stay.welcomed.replication)
+  if (rewound === true) tell(stay, 'rewound')
+  if (kind === 0) return expectSections(stay.welcomed.replication, epoch)
   setStatus(stay, 'resuming')
   expectSnapshot(stay.welcomed.replication, epoch, seq)
 }

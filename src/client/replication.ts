@@ -84,9 +84,10 @@ export function expectSnapshot(replication: Replication, epoch: number, seq: num
   inside.expected = 0
 }
 
-/** Missing sections follow: frames like any other. */
-export function expectSections(replication: Replication): void {
+/** Missing sections follow: frames like any other. `epoch`: the one that the position goes on in, which may have begun at or behind it. */
+export function expectSections(replication: Replication, epoch: number): void {
   const inside = replication as Inside
+  inside.position.epoch = epoch
   inside.state = 'live'
   inside.open = []
   inside.expected = 0
@@ -124,7 +125,7 @@ function hold(inside: Inside, section: SectionView): void {
 function takeChunk(inside: Inside, section: SectionView): void {
   if (inside.state !== 'snapshot' || section.seq !== inside.arriving.seq || section.epoch !== inside.arriving.epoch) return
   // Blocks that have not changed since this client's position may be left out, but not since a later one.
-  if (section.prevSeq > 0 && (section.epoch !== inside.position.epoch || section.prevSeq > inside.position.seq)) return askResync(inside)
+  if (section.prevSeq > inside.position.seq) return askResync(inside)
   hold(inside, section)
   if (isLastChunk(section)) inside.unfinished.delete(streamKind(section.stream))
   if (inside.unfinished.size === 0) applySnapshot(inside)

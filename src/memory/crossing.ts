@@ -10,36 +10,51 @@ import { claim, publish, type RingReader, type RingWriter } from './ring.js'
 
 /** Input ring, main to worker. Words, then bytes. */
 export const toWorker = {
-  open: 1,      // roomKey, typeNumber, epochLow, epochHigh, parentLow, parentHigh, forkLow, forkHigh, flags, idBytes, optionsBytes | id, options, match
-  join: 2,      // roomKey, connection, sessionIdBytes, userBytes | session id, user as JSON, join data
-  input: 3,     // roomKey, slot, connection, number, from, input | data
-  leave: 4,     // roomKey, connection, why (0 left, 1 dropped)
-  resync: 5,    // roomKey, slot, connection, epochLow, epochHigh, seqLow, seqHigh
-  release: 6,   // roomKey: the main thread has let go of a closed room's block
+  open: 1,      // roomKey, typeNumber, epochLow, epochHigh, parentLow, parentHigh, forkLow, forkHigh, seqLow, seqHigh, flags, idBytes, optionsBytes | id, options, match
+  join: 2,      // roomKey, connectionLow, connectionHigh, sessionIdBytes, userBytes | session id, user as JSON, join data
+  input: 3,     // roomKey, slot, connectionLow, connectionHigh, number, from, input | data
+  leave: 4,     // roomKey, connectionLow, connectionHigh, why (0 left, 1 dropped)
+  resync: 5,    // roomKey, slot, connectionLow, connectionHigh, epochLow, epochHigh, seqLow, seqHigh: the client's position, or nobody's
+  release: 6,   // roomKey: the main thread has let go of the block of a closed room, or of one that was followed
   stop: 7,      //
-  resume: 8,    // roomKey, connection, generation, firstHeld, epochLow, epochHigh, seqLow, seqHigh | session id
-  ready: 9,     // roomKey, connection, generation: the Welcome that issued it has arrived
+  resume: 8,    // roomKey, connectionLow, connectionHigh, generation, firstHeld | session id
+  ready: 9,     // roomKey, connectionLow, connectionHigh, generation: the Welcome that issued it has arrived
+  record: 10,   // roomKey, 0 | a record of the room's owner, for a room that is followed
+  own: 11,      // roomKey, epochLow, epochHigh: a followed room is this instance's from here on, in that epoch
+  follow: 12,   // roomKey: a room is no longer this instance's, and is followed
+  fetch: 13,    // roomKey, request, epochLow, epochHigh, seqLow, seqHigh: another instance stands there
+  sweep: 14,    // roomKey, instances: sessions of all others have lost their connections
+  present: 15,  // roomKey, instance, sockets: sessions of that instance with any other have lost theirs
+  hold: 16,     // roomKey, how: see `holds`
+  save: 17,     // roomKey: what is committed is to be stored, whenever it was last
 } as const
-export const openWords = 11, joinWords = 4, inputWords = 6, resumeWords = 8
+/** `hold`: 0 go on, 1 apply nothing, 2 apply nothing more, flush what is applied, say `halted`. */
+export const holds = { goOn: 0, pause: 1, halt: 2 } as const
+export const openWords = 13, joinWords = 5, inputWords = 7, resumeWords = 5
 
 /** Output ring, worker to main. */
 export const toMain = {
   opened: 1,    // roomKey, block address
   failed: 2,    // roomKey | code                                            the room did not open
   record: 3,    // roomKey, address, bytes                                   in the room's history
-  snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connection, slot, last input, generation of each
-  refused: 5,   // roomKey, connection | code                                a join
-  nack: 6,      // roomKey, slot, connection, number | code                  an input that never reached the journal
+  snapshot: 4,  // roomKey, kind, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes, targets | connectionLow, connectionHigh, slot, last input, generation of each
+  refused: 5,   // roomKey, connectionLow, connectionHigh | code             a join
+  nack: 6,      // roomKey, slot, connectionLow, connectionHigh, number | code   an input that never reached the journal
   closed: 7,    // roomKey, keep | code                                      the main thread answers with release. keep 0: forget what is stored
   listing: 9,   // roomKey, isLocked | packed listing                        what joins and lists may know
+  behind: 10,   // roomKey, epochLow, epochHigh, seqLow, seqHigh | code      where a followed room stands that could not take a record
+  answer: 11,   // roomKey, request, kind, epochLow, epochHigh, seqLow, seqHigh, parentLow, parentHigh, forkLow, forkHigh, tick, address, bytes   to `fetch`, in the snapshot area
+  halted: 12,   // roomKey, seqLow, seqHigh: nothing is applied any more, and nothing that was is not committed
   store: 8,     // roomKey, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes    in the room's snapshot area
 } as const
-export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 2, nackWords = 4, closedWords = 2, listingWords = 2
+export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 3, nackWords = 5, closedWords = 2, listingWords = 2, behindWords = 5, followedWords = 2
 
-export const targetWords = 4
+export const targetWords = 5
 
-/** `open`: 1 what is stored of it was posted, 2 it stays though nobody is in it. */
-export const openFlags = { stored: 1, stays: 2 } as const
+/** `open`: 1 what is stored of it was posted, 2 it stays though nobody is in it, 4 it is another instance's, and followed. */
+export const openFlags = { stored: 1, stays: 2, follows: 4 } as const
+/** `answer`: every record behind the position, or the whole state. */
+export const answerKind = { records: 0, state: 1 } as const
 export const snapshotKind = { sections: 0, snapshot: 1 } as const
 export const leaveWhy = ['left', 'dropped', 'ended'] as const
 
@@ -103,6 +118,8 @@ export interface CatalogEntry {
 export interface WorkerStart {
   readonly memory: WebAssembly.Memory
   readonly roomBundles: readonly string[]
+  /** This process's number among its peers; 0: it has none. */
+  readonly instance: number
   readonly port: MessagePort
   /** The thread before it in this arena ended because its heap was full. */
   readonly ranOutOfHeap: boolean

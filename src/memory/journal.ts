@@ -104,6 +104,9 @@ export function nextEntry(journal: Journal): JournalEntry | undefined {
 /** True if entries wait behind the cursor. */
 export const hasEntries = (journal: Journal): boolean => journal.cursor !== headOf(journal)
 
+/** Passes over all entries, unread. */
+export function dropEntries(journal: Journal): void { journal.cursor = headOf(journal) }
+
 /** Frees the entries up to and including number `through`. */
 export function cutJournal(journal: Journal, through: number): void {
   const { u32 } = journal.views

@@ -36,6 +36,7 @@ import { align, type Views } from './views.js'
  *   336  storedSeq (wide)              stays          storing           the newest snapshot that is in the store, written by the main thread.
  *                                                                  stays: it is not closed when nobody is in it. storing: 1 from the
  *                                                                  worker's post until the store has taken it, or failed to
+ *   352  beganSeq (wide)                follows        -                 follows: it is another instance's. beganSeq: what this block was filled with: history and stamps reach no further back
  */
 export const roomMagic = 0x4d4f524b // 'KROM'
 export const roomHeaderBytes = 512
@@ -68,6 +69,8 @@ export const atHeapDeaths = 328
 export const atStoredSeq = 336
 export const atStays = 344
 export const atStoring = 348
+export const atBeganSeq = 352
+export const atFollows = 360
 
 export const historyRecordsMax = 512
 

@@ -5,6 +5,7 @@
  */
 import { errorText } from '../base/error-texts.js'
 import { errorEntry } from '../base/errors.js'
+import { leadsOver, type Fork } from '../base/lineage.js'
 import { heldInputsMax } from '../base/limits.js'
 import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
@@ -16,7 +17,7 @@ import { broadcastSection, type Traffic } from './broadcast.js'
 import type { Client, RoomEntry } from './client.js'
 import { leaveRoom } from './rooms.js'
 import type { Tokens } from './tokens.js'
-import { tell, wakeWorker, type SnapshotPost, type SnapshotTarget, type WorkerLink } from './worker-link.js'
+import { tellSurely, wakeWorker, type SnapshotPost, type SnapshotTarget, type WorkerLink } from './worker-link.js'
 
 export interface Outbox {
   readonly backlogBytes: number
@@ -54,18 +55,30 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
   for (const client of room.bySlot.values()) {
     const own = due.get(client.slot), isSilent = own === undefined && section === undefined
     if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; outbox.onSlow(client) }
-    if (client.state !== 'live') {
+    if (client.state !== 'live' || !goesOn(outbox, client, head)) {
       if (own !== undefined) owe(client, own.nacks)
       continue
     }
     client.seq = head.seq
     if (isSilent) continue
-    client.epoch = head.epoch
     if (own === undefined) broadcastSection(outbox.traffic, client, section!)
     else sendFrame(outbox, client, section, own, head.durableSeq)
   }
   enterAndLeave(outbox, room, routes)
   storeWide(arena, room.base + atReleasedSeq, head.seq)
+}
+
+/** A live client that has seen everything up to the fork of a new epoch goes on in it, and is told; any other is behind. */
+function goesOn(outbox: Outbox, client: Client, head: Fork): boolean {
+  if (client.epoch === head.epoch) return true
+  if (leadsOver(head, client)) {
+    client.epoch = head.epoch
+    send(outbox, client, writeResynced({ kind: snapshotKind.sections, epoch: client.epoch, seq: client.seq }))
+    return true
+  }
+  client.state = 'behind'
+  askResync(client)
+  return false
 }
 
 const bytesOf = ({ link }: RoomEntry, { address, bytes }: SectionRef): Uint8Array => link.arena.u8.subarray(address, address + bytes)
@@ -150,6 +163,7 @@ function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]
     if ((flags & routeFlags.joined) !== 0) {
       client.slot = slot
       room.bySlot.set(slot, client)
+      askResync(client)
     } else if ((flags & routeFlags.replaced) !== 0) {
       dismiss(outbox, client, 'replaced')
     } else if ((flags & routeFlags.left) !== 0) {
@@ -208,13 +222,15 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
   if (isJoin) outbox.onWelcome(client)
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
+  // Whoever has just come back reads it from the Welcome.
+  const rewound = !isJoin && client.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client)
   Object.assign(client, position)
   client.chunks = chunks
   client.state = 'catching'
   if (isJoin) client.issued = target.generation + 1
   client.socket.cork(() => {
     if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
-    if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, ...position }))
+    if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, rewound, ...position }))
     handOut(outbox, client)
   })
 }
@@ -230,7 +246,10 @@ const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: Snapsh
 export function handOut(outbox: Outbox, client: Client): void {
   while (client.chunks.length > 0 && client.socket.buffered() <= outbox.backlogBytes) send(outbox, client, client.chunks.shift()!)
   if (client.chunks.length > 0 || client.state !== 'catching' || client.room === undefined) return
-  if (client.seq !== client.room.lastSeq) return askResync(client)
+  if (client.seq !== client.room.lastSeq) {
+    client.state = 'behind'
+    return askResync(client)
+  }
   client.state = 'live'
   payOwed(outbox, client)
 }
@@ -238,9 +257,9 @@ export function handOut(outbox: Outbox, client: Client): void {
 /** The client's position goes to the room's worker, which answers with what is missing, or a snapshot. */
 export function askResync(client: Client): void {
   const { room } = client
-  client.state = 'behind'
   if (room === undefined || client.asked) return
-  client.asked = tell(room.link, toWorker.resync, [room.key, client.slot, client.connection, ...wideWords(client.epoch), ...wideWords(client.seq)])
+  client.asked = true
+  tellSurely(room.link, toWorker.resync, [room.key, client.slot, ...wideWords(client.connection), ...wideWords(client.epoch), ...wideWords(client.seq)])
 }
 
 /** The socket has taken what was queued. */
@@ -255,11 +274,9 @@ export function askAgain(link: WorkerLink, rooms: Iterable<RoomEntry>): void {
     if (room.link !== link) continue
     storeWord(link.arena, room.base + atSnapshotBusy, 0)
     for (const client of room.bySlot.values()) {
-      if (client.state !== 'joining' && !client.asked) continue
-      const state = client.state
+      if (!client.asked) continue
       client.asked = false
       askResync(client)
-      client.state = state
     }
   }
 }

@@ -102,7 +102,7 @@ export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
   const flags = (stored === undefined ? 0 : openFlags.stored) | (opening.stays ? openFlags.stays : 0)
   if (stored !== undefined) rooms.post(link, { roomKey: entry.key, stored })
   const words = [
-    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), flags, id.length, opening.options.length,
+    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), ...wideWords(entry.forkSeq), flags, id.length, opening.options.length,
   ]
   return tell(link, toWorker.open, words, id, opening.options, opening.match)
 }
@@ -165,5 +165,5 @@ export function detachClient(client: Client): RoomEntry | undefined {
 /** The stay is over, whoever ended it: a worker that has ended the session itself finds nobody of that connection. `why`: 0 left, 1 dropped. */
 export function leaveRoom(client: Client, why: number): void {
   const room = detachClient(client)
-  if (room !== undefined && room.state !== 'closed') tellSurely(room.link, toWorker.leave, [room.key, client.connection, why])
+  if (room !== undefined && room.state !== 'closed') tellSurely(room.link, toWorker.leave, [room.key, ...wideWords(client.connection), why])
 }

@@ -178,8 +178,8 @@ export function sendJoin(sessions: Sessions, client: Client): void {
   const { join, user, resume } = client.request!, room = client.room!
   const id = encoder.encode(client.sessionId), userBytes = encoder.encode(user)
   const told = resume === undefined
-    ? tell(room.link, toWorker.join, [room.key, client.connection, id.length, userBytes.length], id, userBytes, join)
-    : tell(room.link, toWorker.resume, [room.key, client.connection, resume.claims.generation, resume.firstHeld, ...wideWords(resume.epoch), ...wideWords(resume.seq)], id)
+    ? tell(room.link, toWorker.join, [room.key, ...wideWords(client.connection), id.length, userBytes.length], id, userBytes, join)
+    : tell(room.link, toWorker.resume, [room.key, ...wideWords(client.connection), resume.claims.generation, resume.firstHeld], id)
   if (!told) refuse(sessions, client, 'no-space')
 }
 
@@ -187,7 +187,7 @@ export function sendJoin(sessions: Sessions, client: Client): void {
 function ready(client: Client, generation: number): void {
   if (client.room === undefined || client.issued === 0 || generation !== client.issued) return
   client.issued = 0
-  tellSurely(client.room.link, toWorker.ready, [client.room.key, client.connection, generation])
+  tellSurely(client.room.link, toWorker.ready, [client.room.key, ...wideWords(client.connection), generation])
 }
 
 function input(sessions: Sessions, client: Client, { number, input: index, data }: Of<'input'>): void {
@@ -201,7 +201,7 @@ function input(sessions: Sessions, client: Client, { number, input: index, data 
   }
   client.nextInput = number + 1
   const { room } = client
-  const words = [room.key, client.slot, client.connection, number, client.lastForwarded + 1, index]
+  const words = [room.key, client.slot, ...wideWords(client.connection), number, client.lastForwarded + 1, index]
   if (client.budget < 0 || !tell(room.link, toWorker.input, words, data)) return nack(sessions, client, number, client.budget < 0 ? 'rate-limited' : 'journal-full')
   client.lastForwarded = number
   sessions.countInput('accepted')
@@ -225,5 +225,6 @@ function resync(sessions: Sessions, client: Client, message: Of<'resync'>): void
   if (message.epoch === 0 && message.seq === 0) sessions.countMismatch()
   client.epoch = message.epoch
   client.seq = message.seq
+  client.state = 'behind'
   askResync(client)
 }

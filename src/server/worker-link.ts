@@ -94,8 +94,8 @@ function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
     case toMain.failed: return handlers.failed(link, key, textBehind(ring, at, failedWords))
     case toMain.record: return handlers.record(link, key, u32[word + 1])
     case toMain.snapshot: return handlers.snapshot(link, readSnapshotPost(link, word))
-    case toMain.refused: return handlers.refused(link, key, u32[word + 1], textBehind(ring, at, refusedWords))
-    case toMain.nack: return handlers.nack(link, key, u32[word + 1], u32[word + 2], u32[word + 3], textBehind(ring, at, nackWords))
+    case toMain.refused: return handlers.refused(link, key, wideAt(link, word + 1), textBehind(ring, at, refusedWords))
+    case toMain.nack: return handlers.nack(link, key, u32[word + 1], wideAt(link, word + 2), u32[word + 4], textBehind(ring, at, nackWords))
     case toMain.closed: return handlers.closed(link, key, u32[word + 1] === 1, textBehind(ring, at, closedWords))
     case toMain.listing: return handlers.listing(link, key, u32[word + 1] === 1, bytesBehind(ring, at, listingWords))
     case toMain.store: return handlers.store(link, readStorePost(link, word))
@@ -113,7 +113,7 @@ function readSnapshotPost(link: WorkerLink, word: number): SnapshotPost {
   const { u32 } = link.arena
   const targets = Array.from({ length: u32[word + 9] }, (_, index) => {
     const from = word + snapshotWords + index * targetWords
-    return { connection: u32[from], slot: u32[from + 1], lastInput: u32[from + 2], generation: u32[from + 3] }
+    return { connection: wideAt(link, from), slot: u32[from + 2], lastInput: u32[from + 3], generation: u32[from + 4] }
   })
   return { roomKey: u32[word], kind: u32[word + 1], epoch: wideAt(link, word + 2), seq: wideAt(link, word + 4), tick: u32[word + 6], address: u32[word + 7], bytes: u32[word + 8], targets }
 }

@@ -107,6 +107,13 @@ export function vectorAt({ u16, u32 }: WordViews, at: number, vector: number): n
   return slot + u32[slot >>> 2] + 4
 }
 
+/** Address of a struct field; 0 if absent. For bytes as above. */
+export function structAt({ u16, u32 }: WordViews, at: number, field: number): number {
+  const table = at + u32[at >>> 2]
+  const offset = u16[(table - u32[table >>> 2] + 4 + 2 * field) >>> 1]
+  return offset === 0 ? 0 : table + offset
+}
+
 export const vectorLength = ({ u32 }: WordViews, vector: number): number => vector === 0 ? 0 : u32[(vector - 4) >>> 2]
 
 /** Structs staged until the data are complete; grows to the largest it ever held. */

@@ -3,18 +3,26 @@
  * refs, routes, nacks and receivers. Sections are written in place between {@link beginRecord} and {@link finishRecord}.
  */
 import {
-  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, stage, vectorAt, vectorLength, zeroTo, type Staging, type WordViews,
+  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, stage, structAt, vectorAt, vectorLength, zeroTo, type Staging, type WordViews,
 } from './envelope.js'
+import { alignedVector, struct, structVector, type TableRule } from './verifier.js'
 
 export const recordShape = defineEnvelope('KREC', 14, 5, 0)
 const vectors = { data: 0, sections: 1, routes: 2, nacks: 3, receivers: 4 } as const
-const sectionRefWords = 4, routeWords = 4, nackWords = 4, receiverWords = 2
+const sectionRefWords = 4, routeWords = 5, nackWords = 4, receiverWords = 2
+
+/** What a record from another instance is verified by. */
+export const recordRule: TableRule = {
+  fields: [struct(56, true), alignedVector, structVector(sectionRefWords * 4), structVector(routeWords * 4), structVector(nackWords * 4), structVector(receiverWords * 4)],
+}
 
 export const recordAudience = { everyone: 0, owner: 1, server: 2, some: 3 } as const
 export const routeFlags = { joined: 1, left: 2, closing: 4, replaced: 8 } as const
 
 export interface RecordHead {
   epoch: number; seq: number; durableSeq: number; parentEpoch: number; forkSeq: number; journalThrough: number; tick: number
+  /** Whose it is. */
+  instance: number
 }
 
 export interface RecordWriter {
@@ -60,9 +68,9 @@ export function addSection(writer: RecordWriter, stream: number, audience: numbe
 export function addRoute(writer: RecordWriter, slot: number, connection: number, appliedThrough: number, flags: number, section: number): void {
   const at = stage(writer.routes), { words } = writer.routes
   words[at] = slot
-  words[at + 1] = connection
-  words[at + 2] = appliedThrough
-  words[at + 3] = flags | (section + 1) << 16
+  putWide(words, at + 1, connection)
+  words[at + 3] = appliedThrough
+  words[at + 4] = flags | (section + 1) << 16
 }
 
 /** `text`: UTF-8 of the code, or code, LF, text. */
@@ -100,6 +108,7 @@ export function finishRecord(writer: RecordWriter, head: RecordHead): number {
   to = putWide(views.u32, to, head.forkSeq)
   to = putWide(views.u32, to, head.journalThrough)
   views.u32[to] = head.tick >>> 0
+  views.u32[to + 1] = head.instance
   let end = closeData(views, recordShape, at, writer.cursor)
   end = appendStructs(views, recordShape, at, vectors.sections, end, writer.sections)
   end = appendStructs(views, recordShape, at, vectors.routes, end, writer.routes)
@@ -108,11 +117,11 @@ export function finishRecord(writer: RecordWriter, head: RecordHead): number {
   return end - at
 }
 
-export function readRecordHead({ u32 }: WordViews, at: number): RecordHead {
-  const from = headAt(recordShape, at) >>> 2
+export function readRecordHead(views: WordViews, at: number): RecordHead {
+  const from = structAt(views, at, 0) >>> 2, { u32 } = views
   return {
     epoch: getWide(u32, from), seq: getWide(u32, from + 2), durableSeq: getWide(u32, from + 4), parentEpoch: getWide(u32, from + 6),
-    forkSeq: getWide(u32, from + 8), journalThrough: getWide(u32, from + 10), tick: u32[from + 12],
+    forkSeq: getWide(u32, from + 8), journalThrough: getWide(u32, from + 10), tick: u32[from + 12], instance: u32[from + 13],
   }
 }
 
@@ -133,7 +142,7 @@ export function readRoutes(views: WordViews, at: number): Route[] {
   const { u32 } = views, from = vectorAt(views, at, vectors.routes)
   return Array.from({ length: vectorLength(views, from) }, (_, index) => {
     const word = (from >>> 2) + index * routeWords
-    return { slot: u32[word], connection: u32[word + 1], appliedThrough: u32[word + 2], flags: u32[word + 3] & 0xffff, section: (u32[word + 3] >>> 16) - 1 }
+    return { slot: u32[word], connection: getWide(u32, word + 1), appliedThrough: u32[word + 3], flags: u32[word + 4] & 0xffff, section: (u32[word + 4] >>> 16) - 1 }
   })
 }
 

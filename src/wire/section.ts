@@ -4,12 +4,21 @@
  * the worker's own is workers/apply.ts.
  */
 import {
-  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, setScalar, stage, zeroTo, type Staging, type WordViews,
+  appendStructs, closeData, createStaging, defineEnvelope, headAt, openEnvelope, setScalar, stage, structAt, zeroTo, type Staging, type WordViews,
 } from './envelope.js'
+import { alignedVector, scalar, struct, structVector, type TableRule } from './verifier.js'
 
 export const sectionShape = defineEnvelope('KSEC', 8, 6, 1)
 export const sectionVectors = { data: 0, ranges: 1, rowSets: 2, columns: 3, events: 4, hashes: 5 } as const
 export const rowSetWords = 5, columnWords = 3, rangeWords = 3, eventWords = 3, hashWords = 2
+
+/** What a section from outside is verified by; what its numbers mean is checked where it is applied. */
+export const sectionRule: TableRule = {
+  fields: [
+    struct(32, true), alignedVector, structVector(rangeWords * 4), structVector(rowSetWords * 4), structVector(columnWords * 4), structVector(eventWords * 4),
+    structVector(hashWords * 4), scalar(4),
+  ],
+}
 
 export const what = { changed: 0, spawned: 1, despawned: 2 } as const
 export const form = { range: 0, bitmap: 1, gaps: 2 } as const
@@ -17,7 +26,9 @@ export const form = { range: 0, bitmap: 1, gaps: 2 } as const
 /** Streams: kind << 24 | index. Kinds 3 and 4 are kept for cells and groups. */
 export const roomStream = 0
 export const serverStream = 1 << 24
-export const sessionStream = (slot: number): number => (2 << 24) | slot
+export const sessionKind = 2
+export const sessionStream = (slot: number): number => (sessionKind << 24) | slot
+export const streamKind = (stream: number): number => stream >>> 24
 /** Events to some sessions: not a stream with a position; what lies in it is taken wherever it arrives. */
 export const addressedStream = 5 << 24
 /** The slot of rows without an owner: their section reaches nobody, but committed state follows it. */
@@ -145,9 +156,16 @@ export function finishSection(writer: SectionWriter, head: SectionHead): number 
   return end - at
 }
 
-/** The head of a section of our own. */
-export function readSectionHead({ u32 }: WordViews, at: number): SectionHead {
+/** Says a section again in another epoch: its copy, never the one in a record. */
+export function writeSectionEpoch({ u32 }: WordViews, at: number, epoch: number): void {
   const from = (at + u32[at >>> 2] + 4) >>> 2
+  u32[from] = epoch >>> 0
+  u32[from + 1] = high(epoch)
+}
+
+/** The head of a section of our own. */
+export function readSectionHead(views: WordViews, at: number): SectionHead {
+  const { u32 } = views, from = structAt(views, at, 0) >>> 2
   const wide = (word: number): number => u32[from + word] + u32[from + word + 1] * 0x1_0000_0000
   return { epoch: wide(0), seq: wide(2), prevSeq: wide(4), tick: u32[from + 6], stream: u32[from + 7] }
 }

@@ -28,7 +28,7 @@ export interface OwnMessage extends PositionFields {
   readonly sections: number
   readonly nacks?: readonly NackMessage[]
 }
-export interface ResyncedMessage extends PositionFields { readonly kind: number }
+export interface ResyncedMessage extends PositionFields { readonly kind: number; readonly rewound?: boolean }
 export interface PongMessage { readonly sent: number; readonly serverMs: number; readonly tickMs: number }
 export type ServerMessage =
   | { readonly kind: 'welcome'; readonly welcome: WelcomeMessage }
@@ -163,6 +163,7 @@ export function writeResynced(message: ResyncedMessage): Uint8Array {
   Resynced.startResynced(builder)
   Resynced.addKind(builder, message.kind)
   Resynced.addPosition(builder, putPosition(builder, message))
+  Resynced.addRewound(builder, message.rewound ?? false)
   return finish(builder, ServerBody.Resynced, Resynced.endResynced(builder))
 }
 
@@ -187,7 +188,7 @@ export function readServerMessage(bytes: Uint8Array): ServerMessage | undefined 
     }
     case ServerBody.Resynced: {
       const body = message.body(new Resynced()) as Resynced
-      return { kind: 'resynced', resynced: { kind: body.kind(), ...positionOf(body.position()!) } }
+      return { kind: 'resynced', resynced: { kind: body.kind(), rewound: body.rewound(), ...positionOf(body.position()!) } }
     }
     case ServerBody.Pong: {
       const body = message.body(new Pong()) as Pong

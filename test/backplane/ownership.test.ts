@@ -1,7 +1,7 @@
 /** The ownership machine, decision by decision. What all of them do together is simulated in test/sim. */
 import { describe, expect, it } from 'vitest'
 import { accepts, createForwarding, expireHeld, findStalled, forwardHeld, moveLane, openLane, takeInput, wantAgain } from '../../src/backplane/forwarding.js'
-import { continues, countBeyond, extend, isOn, positionOf, upTo, type Lineage } from '../../src/backplane/lineage.js'
+import { continues, countBeyond, extend, isOn, positionOf, upTo, type Lineage } from '../../src/base/lineage.js'
 import { createOwnership, isAttached, isOvertaken, step } from '../../src/backplane/ownership.js'
 import type { Effect, Event, Ownership, Settings } from '../../src/backplane/protocol.js'
 

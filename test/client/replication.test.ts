@@ -54,7 +54,7 @@ describe('replication', () => {
     take({ seq: 13, prevSeq: 12, sets: [setCount(13)] })
     take({ seq: 14, prevSeq: 13, sets: [setCount(14)] })
     expect([count(), calls]).toEqual([0, [`resync ${epoch} 10`]])
-    expectSections(replication)
+    expectSections(replication, epoch)
     for (const seq of [11, 12, 13, 14]) take({ seq, prevSeq: seq - 1, sets: [setCount(seq)] })
     expect([count(), replication.position.seq, calls.length]).toEqual([14, 14, 6])
   })
@@ -84,7 +84,7 @@ describe('replication', () => {
 
   it('replication: missed sections come one by one, both streams of a seq', () => {
     const { take, count, replication } = createLive()
-    expectSections(replication)
+    expectSections(replication, epoch)
     take({ seq: 11, prevSeq: 10, sets: [setCount(11)] })
     take({ seq: 11, prevSeq: 10, stream: ownStream, events: [ownRow(4, 2)] })
     expect([count(), replication.ownRow?.row]).toEqual([11, 4])

@@ -1,7 +1,7 @@
 /**
  * What must hold in every run, whatever breaks. Sees everything at once, which nobody in the world does; throws at the first thing that is wrong.
  */
-import { isNewer, isSame, start, type Position } from '../../src/backplane/lineage.js'
+import { isNewer, isSame, start, type Position } from '../../src/base/lineage.js'
 import { parentOf, type Entry, type RoomRecord, type RoomState } from './room-state.js'
 
 export interface Checker {

@@ -2,7 +2,7 @@
  * Simulated players: each sends numbered inputs, keeps them until they are durable, comes back to any instance when its connection is lost, and checks
  * what it is shown.
  */
-import type { Position } from '../../src/backplane/lineage.js'
+import type { Position } from '../../src/base/lineage.js'
 import { count, must, shown } from './checker.js'
 import { run, type Instance, type View } from './instance.js'
 import { after, at, between, chance, delay, pick, type World } from './world.js'

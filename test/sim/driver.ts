@@ -3,7 +3,7 @@
  * It may stand still between any two effects.
  */
 import { createForwarding, expireHeld, findStalled, forwardHeld, wantAgain } from '../../src/backplane/forwarding.js'
-import { continues, isSame } from '../../src/backplane/lineage.js'
+import { continues, isSame } from '../../src/base/lineage.js'
 import { createOwnership, hasOwner, isAttached, step } from '../../src/backplane/ownership.js'
 import type { Effect, Event, HeardRecord } from '../../src/backplane/protocol.js'
 import { nextFloat } from '../../src/base/prng.js'

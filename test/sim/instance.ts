@@ -3,7 +3,7 @@
  * to Redis), room.ts (the room's worker) and sessions.ts (its clients).
  */
 import type { Forwarding, ForwardedInput } from '../../src/backplane/forwarding.js'
-import { isSame, type Position } from '../../src/backplane/lineage.js'
+import { isSame, type Position } from '../../src/base/lineage.js'
 import type { Event, Ownership } from '../../src/backplane/protocol.js'
 import type { Connection } from './client.js'
 import type { Server, Subscriber } from './redis.js'

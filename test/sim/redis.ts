@@ -4,7 +4,7 @@
  */
 import { nextInt } from '../../src/base/prng.js'
 import { epochOf } from '../../src/backplane/backplane.js'
-import { continues, extend, isNewer, isSame, start, type Position } from '../../src/backplane/lineage.js'
+import { continues, extend, isNewer, isSame, start, type Position } from '../../src/base/lineage.js'
 import type { Event, Take } from '../../src/backplane/protocol.js'
 import { count, grant, must, show } from './checker.js'
 import { applyEntries, emptyState, parentOf, type Body, type RoomCopy, type RoomRecord } from './room-state.js'

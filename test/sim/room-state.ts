@@ -2,7 +2,7 @@
  * A room as the simulation knows it: entries in order, a hash over them, and what each session has applied. States are never changed in place, so a
  * copy is a reference; two copies that took different entries have different hashes.
  */
-import type { Head, Lineage, Position } from '../../src/backplane/lineage.js'
+import type { Head, Lineage, Position } from '../../src/base/lineage.js'
 
 export type Entry =
   | { readonly kind: 'attach'; readonly session: string; readonly generation: number; readonly edge: number; readonly firstHeld: number }

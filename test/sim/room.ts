@@ -1,6 +1,6 @@
 /** The room on an instance, as its worker will have it: runs or follows, keeps state and history, shows clients what they may see. */
 import { moveLane, openLane } from '../../src/backplane/forwarding.js'
-import { isOn, isSame, upTo, type Position } from '../../src/backplane/lineage.js'
+import { isOn, isSame, upTo, type Position } from '../../src/base/lineage.js'
 import { unloggedMax } from '../../src/backplane/op-log.js'
 import { isAttached } from '../../src/backplane/ownership.js'
 import type { Effect, Event } from '../../src/backplane/protocol.js'

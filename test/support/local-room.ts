@@ -12,7 +12,7 @@ import { atReleasedSeq, atSnapshotBusy } from '../../src/memory/room-layout.js'
 import { storeWide, storeWord } from '../../src/memory/views.js'
 import type { RoomModule } from '../../src/room/define.js'
 import { createReplication, expectFrame, expectSections, expectSnapshot, receiveSection, type Replication } from '../../src/client/replication.js'
-import { readRoutes, readSections } from '../../src/wire/record.js'
+import { readRoutes, readSections, routeFlags } from '../../src/wire/record.js'
 import { createSectionWriter, roomStream, sessionStream } from '../../src/wire/section.js'
 import { packToBytes } from '../../src/wire/fields.js'
 import { createEncoder } from '../../workers/encode.js'
@@ -68,25 +68,28 @@ export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1
   let skipped = 0
   const errors: unknown[] = [], refused: string[] = [], clients: LocalClient[] = []
   const flusher: Flusher = {
-    encoder: createEncoder(arena, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { skipped++ },
+    encoder: createEncoder(arena, 0, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { skipped++ },
   }
   const type = createRoomType(module, 0)
   const actor = openRoom({
     arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, lost: () => {}, randomKey: () => new Uint32Array(keyWords), refuse: (_, __, code) => { refused.push(code) },
-  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: stored === undefined ? 0 : 100, stored, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: stored === undefined ? 0 : 100, seq: stored === undefined ? 0 : 100, follows: false, stored, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
   let nowMs = 0, lastConnection = 0
 
   const deliver = (): void => {
     for (let at = read(published); at !== 0; at = read(published)) {
-      if (published.kind === toMain.record) deliverRecord(arena, clients, arena.u32[(at >>> 2) + 1])
+      if (published.kind === toMain.record) deliverRecord(arena, clients, arena.u32[(at >>> 2) + 1], local.resync)
       else if (published.kind === toMain.snapshot) deliverSnapshot(arena, clients, at)
       if (published.kind === toMain.record && !local.holds) storeWide(arena, room.layout.base + atReleasedSeq, readHeadSeq(arena, arena.u32[(at >>> 2) + 1]))
       release(published)
     }
     storeWord(arena, room.layout.base + atSnapshotBusy, 0)
   }
+  const drain = (): boolean => drainInbox(inbox, {
+    roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, record: () => {}, own: () => {}, follow: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
+  })
   const local: LocalRoom = {
     arena, type, actor, clients, errors, refused, holds: false, letGo: () => { local.holds = false; storeWide(arena, room.layout.base + atReleasedSeq, committedSeq(arena, room.layout)) }, skipped: () => skipped,
     join: (data = {}) => {
@@ -95,29 +98,31 @@ export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1
       const id = new TextEncoder().encode(`session-${client.connection}`)
       const join = packToBytes(type.full.join, data)
       const user = new TextEncoder().encode('{}')
-      send(input, toWorker.join, [1, client.connection, id.length, user.length], new Uint8Array([...id, ...user, ...join]))
+      send(input, toWorker.join, [1, client.connection, 0, id.length, user.length], new Uint8Array([...id, ...user, ...join]))
       return client
     },
-    leave: (client) => { send(input, toWorker.leave, [1, client.connection, 0]); clients.splice(clients.indexOf(client), 1) },
+    leave: (client) => { send(input, toWorker.leave, [1, client.connection, 0, 0]); clients.splice(clients.indexOf(client), 1) },
     input: (client, name, data) => {
       const index = type.full.inputs.findIndex((entry) => entry.name === name)
       const bytes = data instanceof Uint8Array ? data : packToBytes(type.full.inputs[index].fields, data)
-      send(input, toWorker.input, [1, client.slot, client.connection, ++client.lastInput, 0, index], bytes)
+      send(input, toWorker.input, [1, client.slot, client.connection, 0, ++client.lastInput, 0, index], bytes)
     },
     resync: (client) => {
       const { epoch, seq } = client.replication.position
       client.asksResync = false
       client.isCut = true
-      send(input, toWorker.resync, [1, client.slot, client.connection, epoch, 0, seq, 0])
+      send(input, toWorker.resync, [1, client.slot, client.connection, 0, epoch, 0, seq, 0])
     },
     turn: () => {
-      drainInbox(inbox, {
-        roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
-      })
+      drain()
       nowMs = Math.max(nowMs, room.dueMs)
       takeTurn(actor, nowMs)
       for (const slot of room.book.lostRows()) room.ownRows.add(slot)
       flushRoom(flusher, room)
+      serveWaiting(room, section, output)
+      deliver()
+      // Who the record says has joined asks for its snapshot.
+      drain()
       serveWaiting(room, section, output)
       deliver()
       if (errors.length > 0) throw errors[0]
@@ -152,9 +157,11 @@ function readHeadSeq({ u32 }: Arena, record: number): number {
   return u32[(record + u32[record >>> 2] + 4 + 8) >>> 2]
 }
 
-function deliverRecord(arena: Arena, clients: readonly LocalClient[], record: number): void {
+function deliverRecord(arena: Arena, clients: readonly LocalClient[], record: number, ask: (client: LocalClient) => void): void {
   const sections = readSections(arena, record)
   for (const client of clients) {
+    const route = readRoutes(arena, record).find(({ connection, flags }) => connection === client.connection && (flags & routeFlags.joined) !== 0)
+    if (route !== undefined) { client.slot = route.slot; ask(client) }
     if (client.isCut) continue
     const own = readRoutes(arena, record).find(({ slot, section }) => slot === client.slot && section >= 0)
     const mine = sections.filter(({ stream }, index) => stream === roomStream || (own !== undefined && index === own.section))
@@ -169,10 +176,10 @@ function deliverSnapshot(arena: Arena, clients: readonly LocalClient[], at: numb
     const from = (at >>> 2) + snapshotWords + target * targetWords
     const client = clients.find(({ connection }) => connection === arena.u32[from])
     if (client === undefined) continue
-    client.slot = arena.u32[from + 1]
+    client.slot = arena.u32[from + 2]
     client.isCut = false
     if (words[1] === 1) expectSnapshot(client.replication, words[2] + words[3] * 2 ** 32, words[4] + words[5] * 2 ** 32)
-    else expectSections(client.replication)
+    else expectSections(client.replication, words[2] + words[3] * 2 ** 32)
     for (let chunk = words[7]; chunk < words[7] + words[8];) {
       const bytes = arena.u32[chunk >>> 2], stream = arena.u32[(chunk >>> 2) + 1]
       if (stream === roomStream || stream === sessionStream(client.slot)) give(client, copyOf(arena, chunk + 8, bytes))

@@ -35,7 +35,7 @@ describe('messages', () => {
     expect(readServerMessage(messages.own)).toEqual({ kind: 'own', own: { ...own, nacks: [] } })
     expect(readServerMessage(messages['own-with-nacks'])).toEqual({ kind: 'own', own: { ...own, nacks } })
     expect(readServerMessage(messages.notice)).toEqual({ kind: 'notice', code: 'room-full', text: 'no seat' })
-    expect(readServerMessage(messages.resynced)).toEqual({ kind: 'resynced', resynced: { kind: 1, epoch: far, seq: 2 } })
+    expect(readServerMessage(messages.resynced)).toEqual({ kind: 'resynced', resynced: { kind: 1, rewound: false, epoch: far, seq: 2 } })
     expect(readServerMessage(messages.pong)).toEqual({ kind: 'pong', pong: { sent: 1, serverMs: 2, tickMs: 0.5 } })
   })
 

@@ -56,7 +56,7 @@ describe('section', () => {
     addRoute(writer, 8, 1235, 0, 2, -1)
     addNack(writer, 7, 57, new TextEncoder().encode('no\nreason'))
     addReceiver(writer, 7, first)
-    const recordHead = { epoch: head.epoch, seq: head.seq, durableSeq: 3, parentEpoch: 2 ** 40, forkSeq: 1, journalThrough: 2 ** 32 + 1, tick: 9 }
+    const recordHead = { epoch: head.epoch, seq: head.seq, durableSeq: 3, parentEpoch: 2 ** 40, forkSeq: 1, journalThrough: 2 ** 32 + 1, tick: 9, instance: 0 }
     const bytes = finishRecord(writer, recordHead)
     expect(readRecordHead(views, 128)).toEqual(recordHead)
     expect(readRoutes(views, 128)).toEqual([{ slot: 7, connection: 1234, appliedThrough: 56, flags: 1, section: 1 }, { slot: 8, connection: 1235, appliedThrough: 0, flags: 2, section: -1 }])

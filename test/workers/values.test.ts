@@ -161,7 +161,7 @@ describe('slots', () => {
 /** A new thread takes over what the old one had committed. */
 function succeed({ arena, type, actor }: LocalRoom): { actor: Actor; room: ValuesRoom; flush(): void } {
   const flusher: Flusher = {
-    encoder: createEncoder(arena, () => {}), output: createRingWriter(arena, atOutputRing, outputRingBytes), generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {},
+    encoder: createEncoder(arena, 0, () => {}), output: createRingWriter(arena, atOutputRing, outputRingBytes), generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {},
   }
   const heir = attachRoom({ arena, flusher, report: () => {}, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, randomKey: () => new Uint32Array(8) }, actor.room.block, [type])!
   return { actor: heir, room: heir.room.author as unknown as ValuesRoom, flush: () => { flushRoom(flusher, heir.room) } }

@@ -66,7 +66,7 @@ tick():number {
   return this.bb!.readUint32(this.bb_pos + 48);
 }
 
-reserved():number {
+instance():number {
   return this.bb!.readUint32(this.bb_pos + 52);
 }
 
@@ -74,9 +74,9 @@ static sizeOf():number {
   return 56;
 }
 
-static createRecordHead(builder:flatbuffers.Builder, epoch_low: number, epoch_high: number, seq_low: number, seq_high: number, durable_seq_low: number, durable_seq_high: number, parent_epoch_low: number, parent_epoch_high: number, fork_seq_low: number, fork_seq_high: number, journal_through_low: number, journal_through_high: number, tick: number, reserved: number):flatbuffers.Offset {
+static createRecordHead(builder:flatbuffers.Builder, epoch_low: number, epoch_high: number, seq_low: number, seq_high: number, durable_seq_low: number, durable_seq_high: number, parent_epoch_low: number, parent_epoch_high: number, fork_seq_low: number, fork_seq_high: number, journal_through_low: number, journal_through_high: number, tick: number, instance: number):flatbuffers.Offset {
   builder.prep(4, 56);
-  builder.writeInt32(reserved);
+  builder.writeInt32(instance);
   builder.writeInt32(tick);
   builder.writeInt32(journal_through_high);
   builder.writeInt32(journal_through_low);

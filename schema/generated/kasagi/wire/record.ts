@@ -66,7 +66,7 @@ sectionsLength():number {
 
 routes(index: number, obj?:Route):Route|null {
   const offset = this.bb!.__offset(this.bb_pos, 10);
-  return offset ? (obj || new Route()).__init(this.bb!.__vector(this.bb_pos + offset) + index * 16, this.bb!) : null;
+  return offset ? (obj || new Route()).__init(this.bb!.__vector(this.bb_pos + offset) + index * 20, this.bb!) : null;
 }
 
 routesLength():number {
@@ -131,7 +131,7 @@ static addRoutes(builder:flatbuffers.Builder, routesOffset:flatbuffers.Offset) {
 }
 
 static startRoutesVector(builder:flatbuffers.Builder, numElems:number) {
-  builder.startVector(16, numElems, 4);
+  builder.startVector(20, numElems, 4);
 }
 
 static addNacks(builder:flatbuffers.Builder, nacksOffset:flatbuffers.Offset) {

@@ -36,8 +36,13 @@ position(obj?:Position):Position|null {
   return offset ? (obj || new Position()).__init(this.bb_pos + offset, this.bb!) : null;
 }
 
+rewound():boolean {
+  const offset = this.bb!.__offset(this.bb_pos, 8);
+  return offset ? !!this.bb!.readInt8(this.bb_pos + offset) : false;
+}
+
 static startResynced(builder:flatbuffers.Builder) {
-  builder.startObject(2);
+  builder.startObject(3);
 }
 
 static addKind(builder:flatbuffers.Builder, kind:number) {
@@ -46,6 +51,10 @@ static addKind(builder:flatbuffers.Builder, kind:number) {
 
 static addPosition(builder:flatbuffers.Builder, positionOffset:flatbuffers.Offset) {
   builder.addFieldStruct(1, positionOffset, 0);
+}
+
+static addRewound(builder:flatbuffers.Builder, rewound:boolean) {
+  builder.addFieldInt8(2, +rewound, +false);
 }
 
 static endResynced(builder:flatbuffers.Builder):flatbuffers.Offset {

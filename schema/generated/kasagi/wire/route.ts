@@ -18,32 +18,37 @@ slot():number {
   return this.bb!.readUint32(this.bb_pos);
 }
 
-connection():number {
+connectionLow():number {
   return this.bb!.readUint32(this.bb_pos + 4);
 }
 
-appliedThrough():number {
+connectionHigh():number {
   return this.bb!.readUint32(this.bb_pos + 8);
 }
 
+appliedThrough():number {
+  return this.bb!.readUint32(this.bb_pos + 12);
+}
+
 flags():number {
-  return this.bb!.readUint16(this.bb_pos + 12);
+  return this.bb!.readUint16(this.bb_pos + 16);
 }
 
 section():number {
-  return this.bb!.readUint16(this.bb_pos + 14);
+  return this.bb!.readUint16(this.bb_pos + 18);
 }
 
 static sizeOf():number {
-  return 16;
+  return 20;
 }
 
-static createRoute(builder:flatbuffers.Builder, slot: number, connection: number, applied_through: number, flags: number, section: number):flatbuffers.Offset {
-  builder.prep(4, 16);
+static createRoute(builder:flatbuffers.Builder, slot: number, connection_low: number, connection_high: number, applied_through: number, flags: number, section: number):flatbuffers.Offset {
+  builder.prep(4, 20);
   builder.writeInt16(section);
   builder.writeInt16(flags);
   builder.writeInt32(applied_through);
-  builder.writeInt32(connection);
+  builder.writeInt32(connection_high);
+  builder.writeInt32(connection_low);
   builder.writeInt32(slot);
   return builder.offset();
 }

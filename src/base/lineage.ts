@@ -38,6 +38,10 @@ export function isOn(lineage: Lineage, { epoch, seq }: Position): boolean {
   return index >= 0 && seq > lineage[index].forkSeq && seq <= (lineage[index + 1]?.forkSeq ?? Infinity)
 }
 
+/** For clients, who know the last fork alone: true if the history of its epoch leads over `position`, which may name the new epoch at the fork itself. */
+export const leadsOver = ({ epoch, parentEpoch, forkSeq }: Fork, position: Position): boolean =>
+  position.epoch === epoch ? position.seq >= forkSeq : position.epoch !== 0 && position.epoch === parentEpoch && position.seq <= forkSeq
+
 /** The lineage behind a record that was applied. */
 export function extend(lineage: Lineage, { epoch, parentEpoch, forkSeq }: Fork): Lineage {
   if (lineage.at(-1)?.epoch === epoch) return lineage
