@@ -18,10 +18,10 @@ import { createLineLimit } from './server/logging.js'
 import { createMetrics, type Metrics } from './server/metrics.js'
 import { askAgain, deliverRecord, deliverSnapshot, dismiss, resumeClient, type Outbox } from './server/outbox.js'
 import { createPool, type Pool } from './server/pool.js'
-import { askOpen, createRooms, detachClient, forgetRoom, isRoomName, listRooms, openElsewhere, openRoomEntry, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
+import { askOpen, createRooms, forgetRoom, isRoomName, listRooms, openElsewhere, openRoomEntry, storeSnapshot, type RoomEvents, type Rooms } from './server/rooms.js'
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
-import { closeConnection, findRoom, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
+import { closeConnection, findAgain, nack, openConnection, receive, refuse, sendJoin, type Sessions } from './server/session.js'
 import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
 import { originRule } from './server/origins.js'
 import { unpackFields, unpackMatch } from './wire/fields.js'
@@ -167,6 +167,7 @@ function createParts(options: EngineOptions, { backplane, secret }: EmbeddedStor
       const left = lines.take(client.connection)
       if (left !== undefined) options.log.warn({ code, address: client.socket.address, detail, leftOut: left }, `refused a client's message: ${code}`)
     },
+    forget: (client) => lines.forget(client.connection),
     countFrame: () => metrics.framesIn.inc(),
     countInput: (result) => metrics.inputs.inc({ result }),
   }
@@ -234,6 +235,7 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
       room.state = 'open'
       room.stored = undefined
       for (const client of room.pending.splice(0)) sendJoin(sessions, client)
+      tellSurely(room.link, toWorker.begin, [key])
     }),
     failed: (_, key, code) => withRoom(key, (room) => {
       if (code === 'open-again' ? askOpen(rooms, room) : code === 'no-space' && openElsewhere(rooms, room)) return
@@ -251,9 +253,7 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
       const client = room.clients.get(connection)
       if (client === undefined) return
       if (code !== 'room-closed') return dismiss(outbox, client, code)
-      detachClient(client)
-      if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
-      findRoom(sessions, client, client.request!)
+      findAgain(sessions, client, room, code)
     }),
     nack: (_, key, __, connection, number, code) => withRoom(key, (room) => {
       const client = room.clients.get(connection)
@@ -272,10 +272,8 @@ function createLinkHandlers(parts: Parts): LinkHandlers {
     closed: (_, key, isKept, code) => withRoom(key, (room) => {
       if (!isKept && room.type.durability !== 'none') rooms.backplane.remove(room.id, room.epoch).catch((error: Error) => rooms.onStoreFailed(room, error.message))
       for (const client of [...room.clients.values()]) {
-        if (client.state !== 'joining') { dismiss(outbox, client, code); continue }
-        detachClient(client)
-        if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
-        findRoom(sessions, client, client.request!)
+        if (client.state === 'joining') findAgain(sessions, client, room, code)
+        else dismiss(outbox, client, code)
       }
       forgetRoom(rooms, room, true)
     }),

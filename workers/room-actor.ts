@@ -89,8 +89,12 @@ const timersPerTurnMax = 10_000
 function applyEntries(actor: Actor): void {
   const { room } = actor
   while (room.nackBytes < nackBytesPerFlushMax) {
-    const entry = nextEntry(room.journal)
+    const { cursor } = room.journal, entry = nextEntry(room.journal)
     if (entry === undefined) return
+    if (entry.kind === toWorker.join && room.book.isBetweenSeats) {
+      room.journal.cursor = cursor
+      return
+    }
     const { number } = entry
     applyEntry(actor, entry)
     room.appliedThrough = number

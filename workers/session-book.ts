@@ -3,7 +3,7 @@
  * Worker thread. What is written here is live state like any other: it is committed with the next record and comes back with a successor.
  */
 import { nextFloat, nextInt, seedPrng } from '../src/base/prng.js'
-import { isAlive, nextRow, packRef } from '../src/memory/rows.js'
+import { hasFreeRow, isAlive, nextRow, packRef } from '../src/memory/rows.js'
 import type { Session } from '../src/room/types.js'
 import { addEvent, ownRowEvent, type SectionWriter } from '../src/wire/section.js'
 import { engineColumn, engineText, refersToLiving, type AuthorTable } from './author-table.js'
@@ -21,6 +21,8 @@ export interface SessionBook {
   readonly size: number
   seed(seed: number): void
   has(slot: number): boolean
+  /** The seats that are free were left since the last flush: nobody can enter before the next one. */
+  readonly isBetweenSeats: boolean
   /** A new session; undefined if the room is full. `user`: JSON. */
   enter(connection: number, id: string, user: string): BookedSession | undefined
   leave(slot: number): void
@@ -84,6 +86,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
   return {
     clock, random, byId, seed,
     get size() { return sessions.size },
+    get isBetweenSeats() { return sessions.size < sessions.capacity && !hasFreeRow(sessions.rowsOf) },
     has: (slot) => isAlive(sessions.rowsOf, slot),
     enter: (by, id, user) => {
       if (sessions.size >= sessions.capacity) return undefined

@@ -19,6 +19,7 @@ export const toWorker = {
   stop: 7,      //
   resume: 8,    // roomKey, connection, generation, firstHeld, epochLow, epochHigh, seqLow, seqHigh | session id
   ready: 9,     // roomKey, connection, generation: the Welcome that issued it has arrived
+  begin: 10,    // roomKey: whoever waited for the room to open has been sent in; from here on it may be found empty
 } as const
 export const openWords = 11, joinWords = 4, inputWords = 6, resumeWords = 8
 

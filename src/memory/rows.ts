@@ -69,6 +69,16 @@ export function takeRow(rows: Rows): number {
   return row >= 0 || !reclaim(rows) ? row : takeFree(rows)
 }
 
+/** True if {@link takeRow} would find one. Not so in a table with space, if those that died are all still known to clients: then it does after the next flush. */
+export function hasFreeRow({ views, layout, alive, capacity }: Rows): boolean {
+  const committed = half(views, layout.aliveCommitted, layout.words)
+  for (let at = 0; at < alive.length; at++) {
+    const free = ~(alive[at] | committed[at])
+    if (free !== 0) return at * 32 + 31 - Math.clz32(free & -free) < capacity
+  }
+  return false
+}
+
 /** Only when nothing else is left: rows that lived and died since the last flush, of which nobody was told. True if there are any. */
 function reclaim(rows: Rows): boolean {
   const committed = half(rows.views, rows.layout.aliveCommitted, rows.layout.words)

@@ -26,6 +26,8 @@ function readable(line: string): string {
 export interface LineLimit {
   /** How many lines about `key` were left out since the last one, or undefined if this one is to be left out too. */
   take(key: number): number | undefined
+  /** What the key stood for is gone. */
+  forget(key: number): void
 }
 
 /** Keys that are remembered; beyond, the oldest is forgotten, which costs a line at most. */
@@ -42,5 +44,6 @@ export function createLineLimit(): LineLimit {
       last.set(key, { atMs: now, leftOut: 0 })
       return entry?.leftOut ?? 0
     },
+    forget: (key) => { last.delete(key) },
   }
 }

@@ -16,7 +16,7 @@ import { enter, exit, type Admission } from './admission.js'
 import type { Identity } from './auth.js'
 import { createClient, type Client, type JoinRequest, type RoomEntry } from './client.js'
 import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
-import { isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
+import { detachClient, isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import type { Tokens } from './tokens.js'
 import { tell, tellSurely } from './worker-link.js'
@@ -32,6 +32,8 @@ export interface Sessions {
   readonly admission: Admission
   /** Counts a refusal and logs it, within bounds. */
   refused(client: Client, code: ErrorCode, detail?: string): void
+  /** Its connection is closed: there is no more to say of it. */
+  forget(client: Client): void
   countFrame(bytes: number): void
   countInput(result: 'accepted' | 'repeated' | 'refused' | 'hole'): void
 }
@@ -46,10 +48,11 @@ export function openConnection(sessions: Sessions, socket: Socket): void {
 }
 
 /** The socket is closed, by whomever; its session may come back. */
-export function closeConnection({ admission }: Sessions, client: Client): void {
-  exit(admission, client)
+export function closeConnection(sessions: Sessions, client: Client): void {
+  exit(sessions.admission, client)
   leaveRoom(client, 1)
   client.state = 'gone'
+  sessions.forget(client)
 }
 
 /** Ends a connection, or answers and goes on, as the code's entry says. */
@@ -113,7 +116,7 @@ function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
   if (sessions.admission.auth === undefined) return admit(sessions, client, wanted, undefined)
   sessions.admission.auth.identify(message.userToken).then((identity) => {
     if (client.state !== 'gone') admit(sessions, client, wanted, identity)
-  }, (error: KasagiError) => refuse(sessions, client, error.code as ErrorCode, error.message))
+  }, (error: KasagiError) => { if (client.state !== 'gone') refuse(sessions, client, error.code as ErrorCode, error.message) })
 }
 
 /** Who it is stands; a guest is known by the session alone. */
@@ -135,9 +138,22 @@ function resumeOf({ tokens }: Sessions, type: CatalogEntry, { resume }: Of<'join
   return { claims, epoch: resume.epoch, seq: resume.seq, firstHeld: resume.firstHeld }
 }
 
-/** Routes a join to the room it names or matches. Again, if that room closed while the join was on its way. */
-export function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
+/** How often a join goes on its way before it is told that the room closes: one that its author closes at every join would otherwise open for ever. */
+const routesMax = 5
+
+/** The room has closed while the join was on its way: it is routed anew. */
+export function findAgain(sessions: Sessions, client: Client, room: RoomEntry, code: string): void {
+  if (client.routes >= routesMax) return dismiss(sessions.outbox, client, code)
+  detachClient(client)
+  // Nobody else is sent there either.
+  if (sessions.rooms.byId.get(room.id) === room) sessions.rooms.byId.delete(room.id)
+  findRoom(sessions, client, client.request!)
+}
+
+/** Routes a join to the room it names or matches. */
+function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
   client.state = 'joining'
+  client.routes++
   const room = roomFor(sessions, request, client.socket.address)
   if (typeof room === 'string') return refuse(sessions, client, room)
   client.room = room
