@@ -83,6 +83,8 @@ export interface ActiveRoom {
   /** Wall position of the last turn, for rooms without ticks. */
   turnMs: number
   emptySinceMs: number
+  /** Somebody waits for it to open, and has not been sent in yet. */
+  isAwaited: boolean
   /** When the room may be stored next, on the thread's clock, and from which tick on. */
   storeDueMs: number
   storeDueTick: number

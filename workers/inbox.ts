@@ -57,6 +57,7 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
     case toWorker.open: handlers.open(at, ring.bytes); break
     case toWorker.release: handlers.release(key); break
     case toWorker.stop: handlers.stop(); break
+    case toWorker.begin: if (room !== undefined) room.isAwaited = false; break
     case toWorker.join: moveJoin(ring, at, key, room, handlers); break
     case toWorker.input: if (room?.isFollowing === false) moveInput(ring, at, key, room, handlers); break
     case toWorker.resync: if (room !== undefined) askResync(ring, at, room); break

@@ -75,6 +75,7 @@ export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'n
   const actor = assembleRoom(context, block, layout, type)
   const isOpen = request.stored === undefined ? create(context, actor, request) : request.follows ? follow(context, actor, request.stored) : restore(context, actor, request.stored)
   if (!isOpen) return 'room-failed'
+  actor.room.isAwaited = true
   scheduleFirst(actor)
   return actor
 }
@@ -256,7 +257,7 @@ function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, ty
     appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
     moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
-    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
+    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), isAwaited: false, storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
     flushSkipped: false, isCommitted: true, closing: undefined, listingDue: true, isEnded: false,
     ticksPerFlush: tickHz === 0 ? 1 : Math.max(1, Math.round(tickHz / flushHz)), ticksToFlush: 1,
   }

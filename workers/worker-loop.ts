@@ -301,9 +301,10 @@ function tellUnstored({ arena: { worker }, log }: Worker, rooms: readonly string
 }
 
 function shouldClose(room: ActiveRoom, nowMs: number): boolean {
-  if (room.book.size > 0) room.emptySinceMs = nowMs
+  const isEmpty = !room.isAwaited && room.book.size === 0
+  if (!isEmpty) room.emptySinceMs = nowMs
   if (room.closing !== undefined) return !room.flushSkipped
-  if (room.arena.u32[(room.layout.base + atStays) >>> 2] === 1) return false
+  if (!isEmpty || room.arena.u32[(room.layout.base + atStays) >>> 2] === 1) return false
   return nowMs - room.emptySinceMs >= room.type.definition.keepMs && !hasEntries(room.journal)
 }
 

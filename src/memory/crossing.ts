@@ -27,6 +27,7 @@ export const toWorker = {
   present: 15,  // roomKey, instance, sockets: sessions of that instance with any other have lost theirs
   hold: 16,     // roomKey, how: see `holds`
   save: 17,     // roomKey: what is committed is to be stored, whenever it was last
+  begin: 18,    // roomKey: whoever waited for the room to open has been sent in; from here on it may be found empty
 } as const
 /** `hold`: 0 go on, 1 apply nothing, 2 apply nothing more, flush what is applied, say `halted`. */
 export const holds = { goOn: 0, pause: 1, halt: 2 } as const

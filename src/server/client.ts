@@ -59,6 +59,8 @@ export interface Client {
   owedThrough: number
   owedNacks: NackMessage[]
   wantsTables: boolean
+  /** Rooms that its join has been sent to. */
+  routes: number
   /** The generation of the token that its Welcome has brought, until the client says that it has it; 0: none. */
   issued: number
   /** Chunks still to be handed out, oldest first. */
@@ -110,5 +112,5 @@ export interface RoomEntry {
 
 export const createClient = (socket: Socket, budget: number, nowMs: number): Client => ({
   socket, connection: socket.id, state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', identity: undefined, openedMs: nowMs, epoch: 0, seq: 0, nextInput: 1, lastForwarded: 0, holeAt: 0,
-  appliedThrough: 0, owedThrough: 0, owedNacks: [], wantsTables: false, issued: 0, chunks: [], asked: false, budget, budgetMs: nowMs,
+  appliedThrough: 0, owedThrough: 0, owedNacks: [], wantsTables: false, routes: 0, issued: 0, chunks: [], asked: false, budget, budgetMs: nowMs,
 })

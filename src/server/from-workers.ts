@@ -5,7 +5,7 @@
 import { wallMs } from '../base/clock.js'
 import { errorList, type ErrorCode } from '../base/errors.js'
 import { freeBytes, openBlocks } from '../memory/arena.js'
-import { snapshotKind } from '../memory/crossing.js'
+import { snapshotKind, toWorker } from '../memory/crossing.js'
 import { atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWord } from '../memory/views.js'
 import { unpackFields } from '../wire/fields.js'
@@ -13,9 +13,9 @@ import type { RoomEntry } from './client.js'
 import type { Metrics } from './metrics.js'
 import { deliverRecord, deliverSnapshot, dismiss, type Outbox } from './outbox.js'
 import type { Reports } from './reports.js'
-import { askOpen, detachClient, forgetRoom, openElsewhere, storeSnapshot, type Rooms } from './rooms.js'
-import { findRoom, nack, sendJoin, type Sessions } from './session.js'
-import { wakeWorker, type LinkHandlers, type WorkerLink } from './worker-link.js'
+import { askOpen, forgetRoom, openElsewhere, storeSnapshot, type Rooms } from './rooms.js'
+import { findAgain, nack, sendJoin, type Sessions } from './session.js'
+import { tellSurely, wakeWorker, type LinkHandlers, type WorkerLink } from './worker-link.js'
 
 export interface Hearers {
   readonly rooms: Rooms
@@ -39,6 +39,7 @@ export function createLinkHandlers(hearers: Hearers): LinkHandlers {
       room.state = 'open'
       room.stored = undefined
       for (const client of room.pending.splice(0)) sendJoin(sessions, client)
+      tellSurely(room.link, toWorker.begin, [key])
     }),
     failed: (_, key, code) => withRoom(key, (room) => {
       if (code === 'open-again' ? askOpen(rooms, room) : code === 'no-space' && openElsewhere(rooms, room)) return
@@ -64,9 +65,7 @@ export function createLinkHandlers(hearers: Hearers): LinkHandlers {
         if (code in errorList) sessions.refused(client, code as ErrorCode)
         return dismiss(outbox, client, code)
       }
-      detachClient(client)
-      if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
-      findRoom(sessions, client, client.request!)
+      findAgain(sessions, client, room, code)
     }),
     nack: (_, key, __, connection, number, code) => withRoom(key, (room) => {
       const client = room.clients.get(connection)
@@ -86,10 +85,8 @@ export function createLinkHandlers(hearers: Hearers): LinkHandlers {
       reports.roomClosed(room, code === 'room-poisoned' ? 'poisoned' : isKept || room.clients.size === 0 ? 'empty' : 'closed')
       if (!isKept && room.type.durability !== 'none') rooms.backplane.remove(room.id, room.epoch).catch((error: Error) => rooms.onStoreFailed(room, error.message))
       for (const client of [...room.clients.values()]) {
-        if (client.state !== 'joining') { dismiss(outbox, client, code); continue }
-        detachClient(client)
-        if (rooms.byId.get(room.id) === room) rooms.byId.delete(room.id)
-        findRoom(sessions, client, client.request!)
+        if (client.state === 'joining') findAgain(sessions, client, room, code)
+        else dismiss(outbox, client, code)
       }
       forgetRoom(rooms, room, true)
     }),

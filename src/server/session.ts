@@ -16,7 +16,7 @@ import { enter, exit, type Admission } from './admission.js'
 import type { Identity } from './auth.js'
 import { createClient, type Client, type JoinRequest, type RoomEntry } from './client.js'
 import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
-import { isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
+import { detachClient, isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import type { Tokens } from './tokens.js'
 import { tell, tellSurely } from './worker-link.js'
@@ -118,7 +118,7 @@ function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
   if (sessions.admission.auth === undefined) return admit(sessions, client, wanted, undefined)
   sessions.admission.auth.identify(message.userToken).then((identity) => {
     if (client.state !== 'gone') admit(sessions, client, wanted, identity)
-  }, (error: KasagiError) => refuse(sessions, client, error.code as ErrorCode, error.message))
+  }, (error: KasagiError) => { if (client.state !== 'gone') refuse(sessions, client, error.code as ErrorCode, error.message) })
 }
 
 /** Who it is stands; a guest is known by the session alone. */
@@ -140,9 +140,22 @@ function resumeOf({ tokens }: Sessions, type: CatalogEntry, { resume }: Of<'join
   return { claims, epoch: resume.epoch, seq: resume.seq, firstHeld: resume.firstHeld }
 }
 
-/** Routes a join to the room it names or matches. Again, if that room closed while the join was on its way. */
-export function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
+/** How often a join goes on its way before it is told that the room closes: one that its author closes at every join would otherwise open for ever. */
+const routesMax = 5
+
+/** The room has closed while the join was on its way: it is routed anew. */
+export function findAgain(sessions: Sessions, client: Client, room: RoomEntry, code: string): void {
+  if (client.routes >= routesMax) return dismiss(sessions.outbox, client, code)
+  detachClient(client)
+  // Nobody else is sent there either.
+  if (sessions.rooms.byId.get(room.id) === room) sessions.rooms.byId.delete(room.id)
+  findRoom(sessions, client, client.request!)
+}
+
+/** Routes a join to the room it names or matches. */
+function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
   client.state = 'joining'
+  client.routes++
   const room = roomFor(sessions, request, client.socket.address)
   if (typeof room === 'string') return refuse(sessions, client, room)
   client.room = room

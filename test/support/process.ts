@@ -12,6 +12,8 @@ export interface ServeProcess {
   readonly url: string
   readonly http: string
   readonly folder: string
+  /** Of its newest life. */
+  readonly child: ChildProcess
   /** All that it has printed, over all lives. */
   output: string
   /** Starts it (again) and waits until rooms may be joined. */
@@ -24,7 +26,8 @@ export interface ServeProcess {
   end(): Promise<void>
 }
 
-export async function createServeProcess(files: Record<string, string>): Promise<ServeProcess> {
+/** `nodeFlags`: for Node itself; with any there is a channel to what they load. */
+export async function createServeProcess(files: Record<string, string>, nodeFlags: readonly string[] = []): Promise<ServeProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'kasagi-process-')), project = join(folder, 'project')
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(project, path)), { recursive: true })
@@ -34,11 +37,11 @@ export async function createServeProcess(files: Record<string, string>): Promise
   let child: ChildProcess | undefined
   const served: ServeProcess = {
     pid: () => child!.pid!,
-    folder, http, url: `ws://127.0.0.1:${port}`, output: '',
+    get child() { return child! }, folder, http, url: `ws://127.0.0.1:${port}`, output: '',
     start: async (...flags) => {
-      const args = ['dist/src/cli.js', 'serve', project, '--port', String(port), '--host', '127.0.0.1', '--workers', '1', '--data', join(folder, 'data'), ...flags]
-      const started = child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-      for (const stream of [started.stdout, started.stderr]) stream.on('data', (text: Uint8Array) => { served.output += Buffer.from(text).toString() })
+      const args = [...nodeFlags, 'dist/src/cli.js', 'serve', project, '--port', String(port), '--host', '127.0.0.1', '--workers', '1', '--data', join(folder, 'data'), ...flags]
+      const started = child = spawn(process.execPath, args, { stdio: nodeFlags.length === 0 ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'ipc'] })
+      for (const stream of [started.stdout!, started.stderr!]) stream.on('data', (text: Uint8Array) => { served.output += Buffer.from(text).toString() })
       await until(async () => {
         if (started.exitCode !== null) throw new Error(`it ended: ${served.output}`)
         return fetch(`${http}/readyz`).then(({ ok }) => ok, () => false)
