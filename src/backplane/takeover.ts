@@ -6,7 +6,7 @@
 import { claim, lookSoon } from './claiming.js'
 import { becomeEdge, hear } from './follow.js'
 import { leaseEnd } from './lease.js'
-import { isNewer, isSame, start } from '../base/lineage.js'
+import { isNewer, isOn, isSame, start } from '../base/lineage.js'
 import type { Candidate, Of, Ownership, Turn } from './protocol.js'
 import { ask, giveUpBeyond } from './replica.js'
 
@@ -100,7 +100,7 @@ function run<B>(turn: Turn<B>): void {
   Object.assign(room, {
     role: 'owning', gather: undefined, position: position ?? start, lineage: [...room.lineage, { epoch, parentEpoch, forkSeq }],
     isDetached: false, isPaused: false, isOwnerRunning: true, sweepFromMs: nowMs + leaseMs,
-    loggedSeq: isLogged ? forkSeq : Math.max(0, forkSeq - 1), sentSeq: forkSeq, isStoring: !isLogged, retryLogAtMs: Infinity,
+    loggedSeq: isLogged ? forkSeq : loggedBefore(room, forkSeq), sentSeq: forkSeq, isStoring: !isLogged, retryLogAtMs: Infinity,
   } satisfies Partial<Ownership<B>>)
   room.peers.clear()
   effects.push(
@@ -110,6 +110,10 @@ function run<B>(turn: Turn<B>): void {
   if (!isLogged) effects.push({ kind: 'store', epoch })
   if (isLogged || durability === 'ops') effects.push({ kind: 'deliver', seq: forkSeq })
 }
+
+/** How far what is stored reaches, below a fork that is not stored: what came after may yet be lost with this instance. */
+const loggedBefore = <B>({ stored, lineage }: Ownership<B>, forkSeq: number): number =>
+  stored !== undefined && isOn(lineage, stored) ? Math.min(stored.seq, forkSeq - 1) : 0
 
 /** Another epoch is above this owner's, and its own lease may stand all the same: Redis forgot. It stops, and claims above both. */
 export function claimAnew<B>(turn: Turn<B>, seen: number): void {

@@ -87,6 +87,10 @@ describe('simulation', () => {
     expect(without[56]).toBeLessThan(2000)
   })
 
+  it('simulation: what a new owner took over from a copy, and nobody has stored, is not told as durable', () => {
+    expect(simulate(417291).counts.logged).toBeGreaterThan(0)
+  })
+
   it('simulation: the same seed is the same run', () => {
     const run = (): string => { const lines: string[] = []; simulate(7, {}, (line) => lines.push(line)); return lines.join('\n') }
     const once = run()
