@@ -7,10 +7,14 @@ const { BroadcastChannel, isMainThread, threadId } = require('node:worker_thread
 const channel = new BroadcastChannel('heap-probe')
 channel.unref()
 
-function look() {
-  globalThis.gc()
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage()
-  return { thread: threadId, heapUsed, external, arrayBuffers }
+/** What is let go of by a collection may let go of more in the next turn of the event loop. */
+async function look() {
+  for (let n = 0; n < 3; n++) {
+    globalThis.gc()
+    await new Promise(setImmediate)
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  return { thread: threadId, heapUsed, external }
 }
 
 if (isMainThread) {
@@ -21,8 +25,8 @@ if (isMainThread) {
     wanted = threads
     answers = []
     channel.postMessage('look')
-    add(look())
+    void look().then(add)
   })
 } else {
-  channel.onmessage = ({ data }) => { if (data === 'look') channel.postMessage(look()) }
+  channel.onmessage = async ({ data }) => { if (data === 'look') channel.postMessage(await look()) }
 }

@@ -19,10 +19,10 @@ const handlers = `onInput: { write(room, _, { line }) { room.globals.line = line
 export const files: Record<string, string> = {
   'shared/desk.ts': schemaText('desk', `{ player: 'guests', globals: { line: text(40), count: u32 }, tables: { ${guests} }, ${inputs} }`),
   'rooms/desk.ts': roomText('desk', `tickHz: 0, maxSessions: 3, keepMs: 100, graceMs: 150, snapshotEveryMs: 200, ${handlers}`),
-  'shared/field.ts': schemaText('field', `{ player: 'guests', globals: { line: text(40), count: u32 }, tables: { ${guests}, things: table({ x: quantized(0, 4000, 0.1), y: f32, label: text(20) }, { capacity: 4000 }) }, ${inputs} }`),
+  'shared/field.ts': schemaText('field', `{ player: 'guests', globals: { line: text(40), count: u32 }, tables: { ${guests}, things: table({ x: quantized(0, 4000, 0.1), y: f32, label: text(20) }, { capacity: 1200 }) }, ${inputs} }`),
   'rooms/field.ts': roomText('field', `tickHz: 20, maxSessions: 20, keepMs: 100, graceMs: 150, snapshotEveryMs: 300, ${handlers},
-  onCreate(room) { for (let n = 0; n < 3000; n++) room.tables.things.spawn({ x: n, y: n, label: 'thing ' + n }) },
-  onTick(room) { const { things } = room.tables; for (let n = 0; n < 20; n++) { const row = room.random.int(3000); if (things.has(row)) { things.y[row] += 1; if (n === 0) things.despawn(row) } } if (things.size < 3000) things.spawn({ label: 'new' }) }`),
+  onCreate(room) { for (let n = 0; n < 800; n++) room.tables.things.spawn({ x: n, y: n, label: 'thing ' + n }) },
+  onTick(room) { const { things } = room.tables; for (let n = 0; n < 20; n++) { const row = room.random.int(800); if (things.has(row)) { things.y[row] += 1; if (n === 0) things.despawn(row) } } if (things.size < 800) things.spawn({ label: 'new' }) }`),
   'shared/booth.ts': schemaText('booth', `{ player: 'guests', globals: { line: text(40), count: u32 }, tables: { ${guests} }, ${inputs} }`),
   'rooms/booth.ts': roomText('booth', `tickHz: 30, maxSessions: 8, keepMs: 50, graceMs: 0, durability: 'none', ${handlers}`),
   'shared/fragile.ts': schemaText('fragile', `{ player: 'guests', globals: { line: text(40), count: u32 }, tables: { ${guests} }, ${inputs} }`),
@@ -178,7 +178,7 @@ async function comeBack(crowd: Crowd, afterMs: number): Promise<void> {
     part(crowd, visit, 1 + nextInt(random, 2))
     await pause(afterMs)
     const { token, epoch, seq } = visit.welcome
-    visit = await come(crowd, joinBytes({ ...join, resume: { token, epoch, seq, firstHeld: visit.next } }))
+    visit = await come(crowd, joinBytes({ ...join, resume: { token, epoch, seq, firstHeld: 1 } }))
   }
   part(crowd, visit)
 }
