@@ -5,63 +5,24 @@
  * published and applied once more first (the main thread drops a seq it has seen). Then live columns are written anew from committed.
  */
 import { assert } from '../src/base/assert.js'
-import { roomIdBytesMax } from '../src/base/limits.js'
 import { monotonicMs } from '../src/base/clock.js'
-import { allocateBlock, type Arena, type Block } from '../src/memory/arena.js'
-import type { CountedMetric } from '../src/memory/crossing.js'
-import { openJournal } from '../src/memory/journal.js'
-import {
-  atBeganSeq, atEpoch, atFollows, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
-  atTypeNumber, layoutRoom, readRoomId, roomMagic, type ColumnLayout, type RoomLayout, type TableLayout,
-} from '../src/memory/room-layout.js'
-import { createRows, recount } from '../src/memory/rows.js'
-import { readWide, storeWide, writeWide } from '../src/memory/views.js'
+import { allocateBlock, type Block } from '../src/memory/arena.js'
+import { atLayoutHash, atRoomMagic, atTypeNumber, layoutRoom, roomMagic } from '../src/memory/room-layout.js'
 import type { Column } from '../src/schema/index.js'
-import { dequantize, quantize } from '../src/schema/quantize.js'
 import { unpackFields, unpackMatch } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
+import { assembleRoom, writeHeader, type OpenContext, type OpenRequest } from './assemble-room.js'
 import { createAuthorRoom, type RoomLog } from './author-room.js'
-import { createAuthorTable, refersToLiving, type AuthorTable } from './author-table.js'
-import { finishCommit, flushRoom, type Flusher } from './flush.js'
 import { instanceOf } from './connections.js'
+import { finishCommit, flushRoom } from './flush.js'
 import { setFollowing, setLineage } from './following.js'
-import { guard, type Reporter } from './guard.js'
-import { createRoomLoad } from './load.js'
-import { committedSeq, pendingSeq, recordOf, storeCommitted, storePending } from './history.js'
-import { createTablePlan } from './plan.js'
-import { readPoison } from './poison.js'
+import { guard } from './guard.js'
+import { committedSeq, pendingSeq, recordOf } from './history.js'
+import { commitLive, restoreLive, storeBegin } from './live-state.js'
+import { fillFromStore } from './restore-room.js'
 import { scheduleEventDriven, type Actor } from './room-actor.js'
 import { layoutLimitsOf, type RoomType } from './room-type.js'
-import { createSessionBook } from './session-book.js'
-import { fillFromStore } from './restore-room.js'
 import { commitStored, readStoredRoom } from './stored-room.js'
-import { createTimers } from './timers.js'
-
-export interface OpenContext {
-  readonly arena: Arena
-  readonly flusher: Flusher
-  readonly report: Reporter
-  readonly log: RoomLog
-  /** The key of a new room's random numbers: 8 words that nobody can guess. */
-  randomKey(): Uint32Array
-  refuse(roomKey: number, connection: number, code: string): void
-  count(room: ActiveRoom, metric: CountedMetric, by: number): void
-  /** What a room whose clients had seen more than it was stored with has lost of a session. */
-  lost(room: ActiveRoom, session: string, inputs: number): void
-}
-
-export interface OpenRequest {
-  readonly key: number; readonly type: RoomType; readonly id: string; readonly options: Uint8Array; readonly stays: boolean
-  /** What was asked of the listing by the join that opens it: a new room begins with it. */
-  readonly match: Uint8Array
-  readonly epoch: number; readonly parentEpoch: number; readonly forkSeq: number
-  /** Of the state that it begins with: the fork's, or where its owner is. */
-  readonly seq: number
-  /** What is stored of it; undefined: a new room. */
-  readonly stored: Uint8Array | undefined
-  /** It is another instance's. */
-  readonly follows: boolean
-}
 
 /** Opens a room, new or from its store, and commits its first state. Gives a code if it does not open; then nothing stays behind. */
 export function openRoom(context: OpenContext, request: OpenRequest): Actor | 'no-space' | 'room-failed' {
@@ -99,7 +60,7 @@ function create({ flusher, log, report, randomKey }: OpenContext, actor: Actor, 
 function restore(context: OpenContext, actor: Actor, stored: Uint8Array): boolean {
   const { log, report, flusher, randomKey } = context, { room } = actor
   if (!fill(context, room, stored)) return false
-  commitSilently(room)
+  commitLive(room)
   // Whoever saw the room beyond this snapshot has seen the numbers that would come.
   room.book.seed(randomKey())
   room.author = createAuthorRoom(room, actor.timers, log) as unknown as ActiveRoom['author']
@@ -143,13 +104,6 @@ function canRead(log: RoomLog, room: ActiveRoom, done: string, take: () => void)
     log(room, 'error', `cannot be ${done}: ${(error as Error).message}`)
     return false
   }
-}
-
-/** The block holds the state that it begins with. */
-function storeBegin({ arena, layout }: ActiveRoom): void {
-  const seq = readWide(arena, layout.base + atBeganSeq)
-  storePending(arena, layout, seq)
-  storeCommitted(arena, layout, seq)
 }
 
 /** A followed room is this instance's own from here on, in a new epoch that forks from where it stands. False if its code fails. */
@@ -211,66 +165,6 @@ function resume({ log }: OpenContext, actor: Actor): boolean {
   return isDerived
 }
 
-function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq, seq, stays }: OpenRequest): void {
-  const { base } = layout
-  arena.u32[(base + atLayoutHash) >>> 2] = layout.hash
-  arena.u32[(base + atRoomKey) >>> 2] = key
-  arena.u32[(base + atTypeNumber) >>> 2] = type.number
-  writeWide(arena, base + atEpoch, epoch)
-  writeWide(arena, base + atParentEpoch, parentEpoch)
-  writeWide(arena, base + atForkSeq, forkSeq)
-  writeWide(arena, base + atHistoryOldest, seq + 1)
-  storeWide(arena, base + atReleasedSeq, seq)
-  storeWide(arena, base + atStoredSeq, seq)
-  writeWide(arena, base + atBeganSeq, seq)
-  arena.u32[(base + atStays) >>> 2] = stays ? 1 : 0
-  const bytes = Buffer.from(id)
-  assert(bytes.length <= roomIdBytesMax, 'open: a room id fits the header')
-  arena.u32[(base + atRoomId) >>> 2] = bytes.length
-  arena.u8.set(bytes, base + atRoomId + 4)
-  arena.u32[(base + atRoomMagic) >>> 2] = roomMagic
-}
-
-/** The room's objects over its block: nothing of the author's runs here. */
-function assembleRoom(context: OpenContext, block: Block, layout: RoomLayout, type: RoomType): Actor {
-  const { arena } = context
-  const { base } = layout
-  const rows = layout.tables.map((table) => createRows(arena, table))
-  const byName = new Map(rows.map((entry) => [entry.layout.table.name, entry]))
-  const isCurrent = (table: string, ref: number): boolean => { const target = byName.get(table); return target !== undefined && refersToLiving(target, ref) }
-  const nextOrder = (): number => ++book.clock.order
-  const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent, nextOrder))
-  const { tickHz, flushHz } = type.definition
-  let actor: Actor
-  const book = createSessionBook(tables[type.sessionsTable], tables[type.roomTable], tables[type.playerTable], {
-    onOwnRow: (slot) => { actor.room.ownRows.add(slot) },
-    onEnd: (slot) => { actor.room.ending.add(slot) },
-  })
-  const room: ActiveRoom = {
-    arena, type, block, layout, tables, book, poison: readPoison(arena, base), fault: context.flusher.fault, load: createRoomLoad(),
-    key: arena.u32[(base + atRoomKey) >>> 2],
-    id: readRoomId(arena, base),
-    journal: openJournal(arena, layout),
-    plans: rows.map(createTablePlan),
-    author: undefined as unknown as ActiveRoom['author'],
-    epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
-    appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,
-    events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
-    moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
-    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), isAwaited: false, storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
-    flushSkipped: false, isCommitted: true, closing: undefined, listingDue: true, isEnded: false,
-    ticksPerFlush: tickHz === 0 ? 1 : Math.max(1, Math.round(tickHz / flushHz)), ticksToFlush: 1,
-  }
-  const timerTables = new Map<string, AuthorTable>([...type.timerTables].map(([name, number]) => [name, tables[number]]))
-  actor = {
-    room, timers: createTimers(timerTables, book.clock), report: context.report,
-    refuse: (connection, code) => context.refuse(room.key, connection, code),
-    count: (metric, by) => context.count(room, metric, by),
-    lost: (session, inputs) => context.lost(room, session, inputs),
-  }
-  return actor
-}
-
 /** `$globals`, `$room`, `$options` and `$listing` are tables of one row that always lives. */
 function spawnSingles(room: ActiveRoom, options: Record<string, unknown>, listing: Record<string, unknown>): void {
   room.tables[0].spawn()
@@ -305,53 +199,4 @@ function finishPending({ arena, flusher }: OpenContext, { room }: Actor): void {
   const record = recordOf(arena, room.layout, seq)
   assert(record !== undefined, 'open: history holds the newest record')
   finishCommit(flusher, room, seq, record.address, record.bytes)
-}
-
-/** Committed columns, rows and generations from live ones, at the seq that the block begins with. */
-function commitSilently(room: ActiveRoom): void {
-  const { arena } = room
-  for (const { rows, layout: table } of room.plans) {
-    arena.kernels.copy(table.aliveCommitted, table.alive, table.words * 8)
-    for (const column of columnsOf(table)) {
-      if (column.field.kind === 'quantized') commitQuantized(arena, column, table.rows)
-      else arena.kernels.copy(column.committed, column.live, table.rows * column.field.bytes)
-      if (column.marked !== 0) arena.kernels.zero(column.marked, table.words * 8)
-    }
-    recount(rows)
-  }
-  room.events.length = room.eventBytes = 0
-  room.ownRows.clear()
-  storeBegin(room)
-}
-
-const columnsOf = (table: TableLayout): ColumnLayout[] => [table.generation, ...(table.id === undefined ? [] : [table.id]), ...table.columns]
-
-/** Live columns, rows and generations from committed ones; the clock keeps the later time, so that it never runs back. */
-function restoreLive(room: ActiveRoom): void {
-  const { arena } = room
-  const { clock } = room.book
-  const { tick, timeMs } = clock
-  for (const { rows, layout } of room.plans) {
-    arena.kernels.copy(layout.alive, layout.aliveCommitted, layout.words * 8)
-    for (const column of columnsOf(layout)) {
-      if (column.field.kind !== 'quantized') arena.kernels.copy(column.live, column.committed, layout.rows * column.field.bytes)
-      else restoreQuantized(arena, column.field, column.live, column.committed, layout.rows)
-    }
-    recount(rows)
-  }
-  for (const table of room.tables) table.rebuild()
-  clock.tick = Math.max(clock.tick, tick)
-  clock.timeMs = Math.max(clock.timeMs, timeMs)
-  room.appliedThrough = readWide(arena, room.layout.base + atJournalThrough)
-}
-
-function commitQuantized({ u8, u16, u32, f32 }: Arena, { field, live, committed }: ColumnLayout, rows: number): void {
-  const wire = field.bytes === 1 ? u8 : field.bytes === 2 ? u16 : u32
-  for (let row = 0; row < rows; row++) wire[committed / field.bytes + row] = quantize(field, f32[(live >>> 2) + row])
-}
-
-function restoreQuantized({ u8, u16, u32, f32 }: Arena, field: Parameters<typeof dequantize>[0], live: number, committed: number, rows: number): void {
-  const wire = field.bytes === 1 ? u8 : field.bytes === 2 ? u16 : u32
-  const from = committed / field.bytes
-  for (let row = 0; row < rows; row++) f32[(live >>> 2) + row] = dequantize(field, wire[from + row])
 }
