@@ -11,9 +11,8 @@ import { atInputRing, atWake } from '../src/memory/arena-layout.js'
 import { openFlags, openWords, send, toMain, wideWords, type ReportLevel, type WorkerTally } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
 import { hasEntries } from '../src/memory/journal.js'
-import { atStays, atStoredSeq, atStoring, atTickUs } from '../src/memory/room-layout.js'
+import { atStays, atTickUs } from '../src/memory/room-layout.js'
 import { createRingReader, sleepOn, wakeCount, type RingWriter } from '../src/memory/ring.js'
-import { loadWide, loadWord, storeWord } from '../src/memory/views.js'
 import { packToBytes } from '../src/wire/fields.js'
 import type { SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
@@ -31,7 +30,7 @@ import { isDeadlyToOpen, isDoomed } from './poison.js'
 import { endSession, isDue, takeTurn, type Actor } from './room-actor.js'
 import type { RoomType } from './room-type.js'
 import { serveWaiting } from './snapshots.js'
-import { storeRoom } from './stored-room.js'
+import { handToStore, isStored, isStoreDue, saveRoom } from './storing.js'
 import { countTurn, isTallyDue, takeTally, type Tally } from './tally.js'
 
 export interface Worker {
@@ -180,15 +179,15 @@ function runRooms(worker: Worker): number {
     const now = monotonicMs()
     if (room.isFollowing) {
       serve(worker, room)
-      if (room.isSaveDue) save(worker, room, now)
+      if (room.isSaveDue) saveRoom(worker, room, now)
       continue
     }
     if (room.hold === 'halting') halt(worker, actor)
     if (isDue(actor, now)) runTurn(worker, actor, now)
     if (room.isCommitted) serve(worker, room)
     if (room.listingDue && room.isCommitted) tellListing(worker, room)
-    if (room.isSaveDue) save(worker, room, now)
-    else if (isStoreDue(room, now)) store(worker, room, now)
+    if (room.isSaveDue) saveRoom(worker, room, now)
+    else if (isStoreDue(room, now)) handToStore(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
   }
@@ -238,41 +237,12 @@ function tellListing({ output }: Worker, room: ActiveRoom): void {
   room.listingDue = !send(output, toMain.listing, [room.key, room.book.clock.locked], listing)
 }
 
-const isStored = ({ arena, layout }: ActiveRoom): boolean => loadWide(arena, layout.base + atStoredSeq) === committedSeq(arena, layout)
-
-export function isStoreDue(room: ActiveRoom, nowMs: number): boolean {
-  const { durability, snapshotEveryTicks } = room.type.definition
-  if (durability === 'none' || !room.isCommitted || room.closing !== undefined) return false
-  // A store that is slower than the cadence must not be handed more and more.
-  if (loadWord(room.arena, room.layout.base + atStoring) === 1) return false
-  const isDue = nowMs >= room.storeDueMs || (snapshotEveryTicks !== Infinity && room.book.clock.tick >= room.storeDueTick)
-  return isDue && !isStored(room) && isAreaFree(room)
-}
-
-/** Stores the room because the main thread wants it stored now. */
-function save(worker: Worker, room: ActiveRoom, nowMs: number): void {
-  if (room.isCommitted && isAreaFree(room) && store(worker, room, nowMs)) room.isSaveDue = false
-}
-
 /** Flushes what is applied; then the room stands still, and says so. */
 function halt(worker: Worker, actor: Actor): void {
   const { room } = actor
   if (!room.isCommitted || room.flushSkipped) flushActor(worker, actor)
   if (room.flushSkipped || !room.isCommitted) return
   if (send(worker.output, toMain.halted, [room.key, ...wideWords(committedSeq(room.arena, room.layout))])) room.hold = 'paused'
-}
-
-/** Hands the room to the store. Should that fail, the next one is due all the same: main alone says what is stored. */
-function store(worker: Worker, room: ActiveRoom, nowMs: number): boolean {
-  const storing = room.layout.base + atStoring
-  storeWord(room.arena, storing, 1)
-  if (!storeRoom(room, worker.section, worker.output)) {
-    storeWord(room.arena, storing, 0)
-    return false
-  }
-  room.storeDueMs = nowMs + room.type.definition.snapshotEveryMs
-  room.storeDueTick = room.book.clock.tick + room.type.definition.snapshotEveryTicks
-  return true
 }
 
 /** Before the thread ends: what arrived is applied, and every room that changed is stored. */
@@ -287,7 +257,7 @@ async function storeAll(worker: Worker): Promise<void> {
     for (const { room } of left) if (room.flushSkipped) flushRoom(worker.flusher, room)
     for (const actor of left) {
       const { room } = actor
-      if (room.type.definition.durability === 'none' || isStored(room) || (room.isCommitted && isAreaFree(room) && store(worker, room, 0))) left.delete(actor)
+      if (room.type.definition.durability === 'none' || isStored(room) || (room.isCommitted && isAreaFree(room) && handToStore(worker, room, 0))) left.delete(actor)
     }
     if (armDoorbell(worker.arena)) worker.ringBell()
   }
@@ -321,7 +291,7 @@ function close(worker: Worker, actor: Actor): void {
     flushActor(worker, actor)
   }
   if (room.flushSkipped) return
-  if (isKept && !isStored(room) && !(isAreaFree(room) && room.isCommitted && store(worker, room, monotonicMs()))) return
+  if (isKept && !isStored(room) && !(isAreaFree(room) && room.isCommitted && handToStore(worker, room, monotonicMs()))) return
   if (!send(worker.output, toMain.closed, [room.key, isKept ? 1 : 0], encode(room.closing ?? 'room-closed'))) return
   worker.actors.delete(room.key)
   worker.closed.set(room.key, room.block)

@@ -8,7 +8,7 @@ import { defineRoom } from '../../src/room/define.js'
 import { defineSchema, u32 } from '../../src/schema/index.js'
 import { createRooms, storeSnapshot } from '../../src/server/rooms.js'
 import type { RoomEntry } from '../../src/server/client.js'
-import { isStoreDue } from '../../workers/worker-loop.js'
+import { isStoreDue } from '../../workers/storing.js'
 import { createLocalRoom } from '../support/local-room.js'
 
 const counter = defineRoom(defineSchema('counter', { globals: { n: u32 } }), { tickHz: 20, onTick(room) { room.globals.n++ } })
