@@ -43,7 +43,7 @@ it('soak: rooms opened and abandoned by the thousand leave nothing behind', { ti
     const began = await warmUp(server, residents, crowd)
     const joinsBefore = crowd.joins, namesBefore = crowd.named, fileBefore = fileBytes(server), samples: number[] = []
     const ended = await loadAndRest(server, residents, crowd, loadMs, samples)
-    const joins = crowd.joins - joinsBefore, names = crowd.named - namesBefore, text = await metricsOf(server), of = (name: string): number => valuesOf(text, name).reduce((sum, value) => sum + value, 0)
+    const joins = crowd.joins - joinsBefore, names = crowd.named - namesBefore, text = await metricsOf(server), of = (name: string): number => sumOf(text, name)
     const bytesPerName = (fileBytes(server) - fileBefore) / names, storedBytes = of('kasagi_stored_bytes_total') / of('kasagi_stores_total')
     const [firstThird, lastThird] = [samples.slice(0, samples.length / 3), samples.slice(-samples.length / 3)].map(mean)
     console.log(`soak: SEED=${seed}, ${joins} joins (${Math.round(joins / loadMs * 1000)} a second), ${names} room names; heaps of main thread and workers in kB ${began.heaps.map(kB).join(', ')}, then ${ended.heaps.map(kB).join(', ')}; `
@@ -89,7 +89,7 @@ async function loadAndRest(server: ServeProcess, residents: readonly ClientRoom<
   let text = '', rooms = 0, connections = 0
   const isAtRest = async (): Promise<boolean> => {
     text = await metricsOf(server)
-    rooms = valuesOf(text, 'kasagi_rooms ')[0]
+    rooms = sumOf(text, 'kasagi_rooms{')
     connections = valuesOf(text, 'kasagi_connections ')[0]
     return rooms === 1 && connections === residents.length && residents[0].globals.here === residents.length
   }
@@ -103,6 +103,8 @@ const metricsOf = async (server: ServeProcess): Promise<string> => (await fetch(
 
 /** The samples of a metric, in order. */
 const valuesOf = (text: string, name: string): number[] => text.split('\n').filter((line) => line.startsWith(name)).map((line) => Number(line.slice(line.lastIndexOf(' ') + 1)))
+
+const sumOf = (text: string, name: string): number => valuesOf(text, name).reduce((sum, value) => sum + value, 0)
 
 const fileBytes = (server: ServeProcess): number => statSync(`${server.folder}/data/rooms`).size
 
