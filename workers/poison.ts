@@ -4,20 +4,21 @@
  * A successor reads the mark that the dead thread left (guard.ts) before it does anything else, and charges the death to the room whose code
  * ran. Two deaths in one journal entry: its handler is never called again. Two in one tick or timer: the inputs that are not committed yet are
  * dropped. Three: the room is closed, and only it. A commit forgives, for whatever ran has passed; running out of heap is not forgiven, because
- * a leak commits happily until the end.
+ * a leak commits happily until the end, nor is the thirtieth death within a minute, because who sends one poison input can send the next.
  */
+import { wallMs } from '../src/base/clock.js'
 import { openBlocks, readMark, type Arena, type Block } from '../src/memory/arena.js'
 import { atOpenDeathRoom, atOpenDeaths } from '../src/memory/arena-layout.js'
 import { handlers } from '../src/memory/crossing.js'
 import {
-  atCommittedSeq, atDeathCommitted, atDeathHandler, atDeathNumber, atDeaths, atHeapDeaths, atJournal, atPendingLow, atSkipInputsThrough, atSkipNumber, atTypeNumber, readRoomId,
+  atCommittedSeq, atDeathCommitted, atDeathHandler, atDeathMinute, atDeathNumber, atDeaths, atDeathsOfMinute, atHeapDeaths, atJournal, atPendingLow, atSkipInputsThrough, atSkipNumber, atTypeNumber, readRoomId,
 } from '../src/memory/room-layout.js'
 import { readWide, writeWide } from '../src/memory/views.js'
 
 /** What a room does not run any more: the entry `number`, and every input up to `inputsThrough`. */
 export interface Poison { readonly number: number; readonly inputsThrough: number }
 
-const deathsToDrop = 2, deathsToClose = 3
+const deathsToDrop = 2, deathsToClose = 3, deathsOfMinuteToClose = 30
 
 /** What a death has cost the room whose code was running: nothing yet, one entry, the inputs of a tick, or the room. */
 export interface Charge {
@@ -58,6 +59,7 @@ function chargeRoom(arena: Arena, base: number, handler: number, number: number,
   writeWide(arena, base + atDeathNumber, number)
   writeWide(arena, base + atDeathCommitted, committed)
   if (ranOutOfHeap) u32[(base + atHeapDeaths) >>> 2]++
+  countInMinute(arena, base)
   const charge = (what: Charge['what'], consequence: string): Charge => {
     const room = readRoomId(arena, base), name = handlers[handler]
     const text = `${room}: ${name}${number === 0 ? '' : ` of journal entry ${number}`} has ended the thread ${consequence}`
@@ -71,8 +73,15 @@ function chargeRoom(arena: Arena, base: number, handler: number, number: number,
   return number === 0 ? charge('inputs', 'twice: inputs that are not committed will not run') : charge('entry', 'twice: this entry\'s handler will not run')
 }
 
-const isDoomedAt = ({ u32 }: Arena, base: number): boolean =>
-  u32[(base + atDeaths) >>> 2] >= deathsToClose || u32[(base + atHeapDeaths) >>> 2] >= deathsToClose
+/** Minutes of the wall clock, as threads share no other: should it jump, a room is judged a minute too mildly. */
+function countInMinute({ u32 }: Arena, base: number): void {
+  const minute = Math.floor(wallMs() / 60_000)
+  u32[(base + atDeathsOfMinute) >>> 2] = u32[(base + atDeathMinute) >>> 2] === minute ? u32[(base + atDeathsOfMinute) >>> 2] + 1 : 1
+  u32[(base + atDeathMinute) >>> 2] = minute
+}
+
+const isDoomedAt = ({ u32 }: Arena, base: number): boolean => [atDeaths, atHeapDeaths].some((at) => u32[(base + at) >>> 2] >= deathsToClose)
+  || u32[(base + atDeathsOfMinute) >>> 2] >= deathsOfMinuteToClose
 
 /** True for a room that is to be closed instead of taken over. */
 export const isDoomed = (arena: Arena, { address }: Block): boolean => isDoomedAt(arena, address)

@@ -71,6 +71,8 @@ export const atStays = 344
 export const atStoring = 348
 export const atBeganSeq = 352
 export const atFollows = 360
+export const atDeathsOfMinute = 364
+export const atDeathMinute = 368
 
 export const historyRecordsMax = 512
 

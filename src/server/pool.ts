@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel, receiveMessageOnPort, type MessagePort as NodePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
@@ -33,7 +34,7 @@ export interface PoolOptions {
   onBroken(text: string): void
   /** A thread is gone; its successor starts when this returns. */
   onDeath(worker: number, death: Death): void
-  /** A worker died too often: nobody runs its rooms any more. */
+  /** A worker's threads die before they run anything: nobody runs its rooms any more. */
   onGivenUp(worker: number): void
 }
 
@@ -46,8 +47,8 @@ export interface Pool {
 
 /** Threads in a row that died before their first turn was over, with no author's code to blame: the next would too. */
 const vainMax = 5
-/** And this often within this time no successor helps. */
-const deathsMax = 100, deathsWithinMs = 60_000
+/** Beyond so many deaths within a minute every successor starts later than the one before: whoever ends a thread again and again takes time from its rooms, never the rooms. */
+const deathsAtOnce = 30, deathsWithinMs = 60_000, delayMs = 100, delayMsMax = 2000
 /** Successors while the process stops: a poisoned handler takes two, and the third stores what the others could not. */
 const deathsMaxAtStop = 3
 const heapMegabytes = 512
@@ -98,7 +99,8 @@ async function supervise(threads: Threads, arena: Arena, worker: number): Promis
     const now = monotonicMs()
     deaths = [...deaths.filter((at) => now - at < deathsWithinMs), now]
     if (isStopping()) deathsAtStop++
-    if (vain >= vainMax || deaths.length >= deathsMax || deathsAtStop >= deathsMaxAtStop) return options.onGivenUp(worker)
+    if (vain >= vainMax || deathsAtStop >= deathsMaxAtStop) return options.onGivenUp(worker)
+    if (deaths.length > deathsAtOnce && !isStopping()) await sleep(Math.min(delayMsMax, (deaths.length - deathsAtOnce) * delayMs))
   }
 }
 

@@ -123,6 +123,21 @@ describe('poison', () => {
     expect(server.lines.some(({ text }) => text.includes('too often: the room is closed'))).toBe(true)
   })
 
+  const comesBack = process.env.LONG === undefined ? 0 : 3
+  it(`poison: who sends one poison input after the other loses the room at thirty deaths within a minute, ${comesBack + 1} times in a row; its neighbour on the same worker goes on`, async () => {
+    await start(0)
+    const far = await join('far')
+    for (let times = 0; times <= comesBack; times++) {
+      const ann = await join('deep'), before = await deaths('exit')
+      while (ann.status !== 'closed') expect(['poisoned', 'room-poisoned']).toContain(await codeOf(ann.ask('exit', {})))
+      // The wall clock's minute may have turned in between.
+      const died = await deaths('exit') - before
+      expect([died >= 30, died < 60]).toEqual([true, true])
+    }
+    await far.ask('dig', {})
+    expect([far.globals.n, far.status, await server.metric('kasagi_workers{state="given-up"}')]).toEqual([1, 'live', 0])
+  }, 60_000 + comesBack * 120_000)
+
   it('poison: a room whose opening ends the thread fails to open, and the engine stays up', async () => {
     await start(20)
     const far = await join('far')
