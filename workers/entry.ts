@@ -9,7 +9,7 @@ import { keyWords } from '../src/base/key-stream.js'
 import { createLineLimit } from '../src/base/line-limit.js'
 import { attachArena, takeGeneration, type Arena } from '../src/memory/arena.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
-import { send, toMain, wideWords, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
+import { toMain, wideWords, type MainMessage, type WorkerMessage, type WorkerStart } from '../src/memory/crossing.js'
 import { createRingWriter } from '../src/memory/ring.js'
 import { isRoomModule, type NormalDefinition, type RoomModule } from '../src/room/define.js'
 import { createSectionWriter } from '../src/wire/section.js'
@@ -20,6 +20,7 @@ import type { OpenContext } from './assemble-room.js'
 import { chargeDeath, type Charge } from './poison.js'
 import { catalogOf, createRoomType, type RoomType } from './room-type.js'
 import { beginCounts, count, createTally } from './tally.js'
+import { createTeller } from './teller.js'
 import { runLoop, type Worker } from './worker-loop.js'
 
 // Node's own types know it since version 22 only.
@@ -78,7 +79,7 @@ const counted = (leftOut: number): object => leftOut === 0 ? {} : { leftOut }
 
 function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerStart, post: Post): Worker {
   const output = createRingWriter(arena, atOutputRing, outputRingBytes)
-  const section = createSectionWriter(arena)
+  const section = createSectionWriter(arena), teller = createTeller(output)
   const tally = createTally(types.map(({ name }) => name)), lines = createLineLimit()
   for (const { name, definition } of types) beginCounts(tally, name, handlerNames(definition))
   const log: Worker['log'] = (level, fields, text) => post({ kind: 'log', level, fields, text })
@@ -103,10 +104,10 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
       log('warn', { room: room.id, session, inputs, ...counted(leftOut) }, `${room.id} went back to an older snapshot: ${inputs} inputs of a session that had been acknowledged are lost`)
     },
     randomKey: () => crypto.getRandomValues(new Uint32Array(keyWords)),
-    refuse: (roomKey, connection, code) => { send(output, toMain.refused, [roomKey, ...wideWords(connection)], new TextEncoder().encode(code)) },
+    refuse: (roomKey, connection, code) => teller.tell(toMain.refused, [roomKey, ...wideWords(connection)], new TextEncoder().encode(code)),
   }
   return {
-    arena, types, output, section, flusher, context, tally, log, actors: new Map(), closed: new Map(), doomed: new Map(),
+    arena, types, output, teller, section, flusher, context, tally, log, actors: new Map(), closed: new Map(), doomed: new Map(),
     tell: (told) => post({ kind: 'tally', tally: told }), ringBell: () => post({ kind: 'bell' }), takeStored: createStoredInbox(start.port),
   }
 }

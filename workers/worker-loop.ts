@@ -32,11 +32,13 @@ import type { RoomType } from './room-type.js'
 import { serveWaiting } from './snapshots.js'
 import { handToStore, isStored, isStoreDue, saveRoom } from './storing.js'
 import { countTurn, isTallyDue, takeTally, type Tally } from './tally.js'
+import type { Teller } from './teller.js'
 
 export interface Worker {
   readonly arena: Arena
   readonly types: readonly RoomType[]
   readonly output: RingWriter
+  readonly teller: Teller
   readonly section: SectionWriter
   readonly flusher: Flusher
   readonly context: OpenContext
@@ -75,7 +77,7 @@ export async function runLoop(worker: Worker): Promise<void> {
     const wakes = wakeCount(arena, atWake)
     const isMore = drainInbox(input, handlers)
     closeDoomed(worker)
-    const dueMs = runRooms(worker)
+    const dueMs = runRooms(worker), isPaid = worker.teller.pay()
     if (worker.output.head !== rungAt) {
       rungAt = worker.output.head
       if (armDoorbell(arena)) worker.ringBell()
@@ -86,7 +88,7 @@ export async function runLoop(worker: Worker): Promise<void> {
     worker.tally.busyMs += now - awakeMs
     if (isTallyDue(worker.tally, now)) tellTally(worker, now)
     if (now - lookMs >= lookEveryMs) { lookMs = now; tellLoad(worker, load, now) }
-    const ms = isMore ? 0 : Math.min(dueMs - now, sleepMsMax)
+    const ms = isMore ? 0 : Math.min(dueMs - now, isPaid ? sleepMsMax : retryMs)
     if (ms > 0 && !stopped) sleepOn(arena, atWake, wakes, ms)
     awakeMs = ms > 0 ? monotonicMs() : now
   }
@@ -103,22 +105,19 @@ function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
     record: (room, at, bytes) => {
       const followed = followRecord(worker.flusher, room, at, bytes)
       if (followed === 'applied' || followed === 'repeat') return
-      send(worker.output, toMain.behind, [room.key, ...wideWords(room.epoch), ...wideWords(committedSeq(room.arena, room.layout))], encode(followed))
+      worker.teller.tell(toMain.behind, [room.key, ...wideWords(room.epoch), ...wideWords(committedSeq(room.arena, room.layout))], encode(followed))
     },
     own: (room, epoch) => { if (room.isFollowing && !takeOver(worker.context, worker.actors.get(room.key)!, epoch)) room.closing ??= 'room-failed' },
     follow: (room) => { if (!room.isFollowing) stepDown(worker.actors.get(room.key)!) },
     release: (key) => {
-      const followed = worker.actors.get(key)?.room
-      if (followed?.isFollowing === true) {
-        worker.actors.delete(key)
-        freeBlock(worker.arena, followed.block)
-      }
-      const block = worker.closed.get(key)
+      // A followed room ends with this word; and a thread that died between its own and this answer has left a room that its successor took over.
+      const block = worker.closed.get(key) ?? worker.actors.get(key)?.room.block
       if (block !== undefined) freeBlock(worker.arena, block)
       worker.closed.delete(key)
+      worker.actors.delete(key)
     },
     refuse: (roomKey, connection, code) => worker.context.refuse(roomKey, connection, code),
-    nack: (roomKey, slot, connection, number, code) => { send(worker.output, toMain.nack, [roomKey, slot, ...wideWords(connection), number], encode(code)) },
+    nack: (roomKey, slot, connection, number, code) => worker.teller.tell(toMain.nack, [roomKey, slot, ...wideWords(connection), number], encode(code)),
   }
 }
 
@@ -126,7 +125,7 @@ const encoder = new TextEncoder()
 const encode = (text: string): Uint8Array => encoder.encode(text)
 
 function open(worker: Worker, at: number, bytes: number): void {
-  const { arena, output, types } = worker
+  const { arena, teller, types } = worker
   const word = at >>> 2
   const key = arena.u32[word], type = types[arena.u32[word + 1]], idBytes = arena.u32[word + 11]
   const known = worker.actors.get(key)
@@ -144,13 +143,15 @@ function open(worker: Worker, at: number, bytes: number): void {
       })
     if (typeof opened === 'string') {
       for (const block of openBlocks(arena)) if (block.roomKey === key) freeBlock(arena, block)
-      send(output, toMain.failed, [key], encode(opened))
+      teller.tell(toMain.failed, [key], encode(opened))
       return
     }
     worker.actors.set(key, opened)
   }
-  send(output, toMain.opened, [key, worker.actors.get(key)!.room.layout.base])
+  tellOpen(worker, worker.actors.get(key)!)
 }
+
+const tellOpen = ({ teller }: Worker, { room }: Actor): void => teller.tell(toMain.opened, [room.key, room.layout.base])
 
 /** Takes over what an earlier thread left. A block whose room never committed is given back: its open request still stands in the ring. */
 function recoverRooms(worker: Worker): void {
@@ -159,6 +160,8 @@ function recoverRooms(worker: Worker): void {
     const actor = attachRoom(worker.context, block, worker.types)
     if (actor === undefined) { freeBlock(worker.arena, block); continue }
     worker.actors.set(block.roomKey, actor)
+    // The thread before may have owed it.
+    tellOpen(worker, actor)
   }
 }
 
@@ -293,6 +296,7 @@ function close(worker: Worker, actor: Actor): void {
   if (room.flushSkipped) return
   if (isKept && !isStored(room) && !(isAreaFree(room) && room.isCommitted && handToStore(worker, room, monotonicMs()))) return
   if (!send(worker.output, toMain.closed, [room.key, isKept ? 1 : 0], encode(room.closing ?? 'room-closed'))) return
+  worker.flusher.fault('close:told')
   worker.actors.delete(room.key)
   worker.closed.set(room.key, room.block)
 }

@@ -95,6 +95,22 @@ describe('a worker that dies', () => {
   }
 })
 
+describe('a worker that dies as it closes a room', () => {
+  it('death: the block of a room whose closing was told comes back, whoever has told it', async () => {
+    const server = await startTestEngine({ 'shared/tally.ts': schemaText, 'rooms/tally.ts': roomText(0).replace('tickHz: 0,', 'tickHz: 0, keepMs: 100, graceMs: 0,') }, ['--fault', 'close:told'])
+    const free = await server.metric('kasagi_arena_free_bytes')
+    for (let n = 0; n < 3; n++) {
+      const room = await connect(server.url).join(tally, { name: `room ${n}`, join: { name: 'ann' } })
+      await room.ask('count', { by: 1 })
+      await room.leave()
+    }
+    await until(async () => await server.metric('kasagi_rooms ') === 0, 'all rooms are closed')
+    await until(async () => await server.metric('kasagi_arena_free_bytes') === free, 'all blocks are given back')
+    expect(await server.metric('kasagi_worker_deaths_total')).toBe(1)
+    await server.stop()
+  })
+})
+
 describe('a worker that its own author ends', () => {
   it('death: the log names handler, room and session whose code was running, and other clients stay', async () => {
     const server = await startTestEngine({

@@ -1,14 +1,20 @@
 /** Resume tokens that are forged, expired, foreign or used up, and those of whom the server does not know: refused, and no room has noticed. */
 import { createHmac } from 'node:crypto'
-import { SignJWT, UnsecuredJWT } from 'jose'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { connect, type ClientRoom } from 'kasagi-engine/client'
 import { defineSchema, u32 } from 'kasagi-engine/schema'
+import { createAuth } from '../../src/server/auth.js'
 import { createTokens, type ResumeClaims } from '../../src/server/tokens.js'
 import { writeJoin, writePing, writeReady, type JoinFields } from '../../src/wire/client-messages.js'
 import { readServerMessage, type WelcomeMessage } from '../../src/wire/server-messages.js'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
+import { changes, mutate } from './mutations.js'
 
 const club = defineSchema('club', { globals: { joins: u32, drops: u32, resumes: u32, leaves: u32 }, inputs: { look: {}, close: {} } })
 const schemaOf = (type: string): string => `
@@ -142,4 +148,37 @@ describe('hostile: tokens', () => {
     expect(await codeOf(token, { schema: 'lobby' })).toBe('session-gone')
     expect([(await come({ schema: 'lobby' })).code, await server.metric('kasagi_rooms ')]).toEqual(['room-absent', 1])
   })
+})
+
+describe('hostile: JWTs', () => {
+  it('hostile: 5,000 broken JWTs are refused by name, or say what was signed', async () => {
+    const key = 'a shared secret of many letters', bytes = new TextEncoder().encode(key), folder = mkdtempSync(join(tmpdir(), 'kasagi-jwt-')), keysFile = join(folder, 'keys.json')
+    const { publicKey, privateKey } = await generateKeyPair('ES256')
+    writeFileSync(keysFile, JSON.stringify({ keys: [{ ...await exportJWK(publicKey), kid: 'k', alg: 'ES256' }] }))
+    const auth = createAuth({ secret: key, keysFile, revokedFile: undefined, onBadFile: () => {} })!
+    const good = await Promise.all([
+      new SignJWT({ role: 'x' }).setProtectedHeader({ alg: 'HS256' }).setSubject('ann').setExpirationTime('1h').sign(bytes),
+      new SignJWT({}).setProtectedHeader({ alg: 'ES256', kid: 'k' }).setSubject('ann').setExpirationTime('1h').sign(privateKey),
+    ])
+    const said = await Promise.all(good.map((token) => auth.identify(token)))
+    let refused = 0
+    const header = (alg: unknown, more: object = {}): string => Buffer.from(JSON.stringify({ alg, ...more })).toString('base64url')
+    const [, body, signature] = good[0].split('.')
+    const headers = ['none', 'None', 'HS256', 'HS512', 'RS256', 'ES256', 'EdDSA', '', 5, null, ['HS256']].flatMap((alg) => [header(alg), header(alg, { kid: 'k' }), header(alg, { crit: ['exp'] }), header(alg, { b64: false, crit: ['b64'] })])
+    const cases = fc.oneof(
+      { weight: 3, arbitrary: fc.tuple(fc.constantFrom(...good), changes).map(([token, list]) => Buffer.from(mutate(new TextEncoder().encode(token), list)).toString('latin1')) },
+      fc.tuple(fc.constantFrom(...headers), fc.constantFrom(body, '', '!', Buffer.from('{"sub":"ann","exp":9e99}').toString('base64url'), Buffer.from('[]').toString('base64url')), fc.constantFrom('', signature, 'AA', '..')).map((parts) => parts.join('.')), fc.string({ maxLength: 60 }),
+    )
+    await fc.assert(fc.asyncProperty(cases, async (token) => {
+      try {
+        // Written another way, with a space behind it: what was signed is the same to the letter.
+        expect(said).toContainEqual(await auth.identify(token))
+      } catch (error) {
+        expect(error).toMatchObject({ name: 'KasagiError', code: token === '' ? 'auth-required' : 'auth-invalid' })
+        refused++
+      }
+    }), { numRuns: 5000, seed: Number(process.env.SEED ?? Date.now() % 0x7fff_ffff) })
+    expect(refused).toBeGreaterThan(4000)
+    rmSync(folder, { recursive: true, force: true })
+  }, 60_000)
 })
