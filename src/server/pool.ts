@@ -48,7 +48,7 @@ export interface Pool {
 /** Threads in a row that died before their first turn was over, with no author's code to blame: the next would too. */
 const vainMax = 5
 /** Beyond so many deaths within a minute every successor starts later than the one before: whoever ends a thread again and again takes time from its rooms, never the rooms. */
-const deathsAtOnce = 30, deathsWithinMs = 60_000, delayMs = 100, delayMsMax = 2000
+const deathsAtOnce = 100, deathsWithinMs = 60_000, delayMs = 100, delayMsMax = 2000
 /** Successors while the process stops: a poisoned handler takes two, and the third stores what the others could not. */
 const deathsMaxAtStop = 3
 const heapMegabytes = 512

@@ -16,11 +16,13 @@ const nextNumber = ({ globals }: TwinRoom): number => globals.turns++ % numbersM
 
 function drawCard(room: TwinRoom, session: Session, player: number): void {
   const { deck, hands, players } = room.tables
-  const who = players.who[player], number = players.drawn[player]++
+  const who = players.who[player], number = players.drawn[player]
   const row = [...deck.rows()][room.random.int(deck.size)]
   deck.despawn(row)
   spawnDeck(room, nextNumber(room))
   hands.spawn({ of: players.ref(player), card: markOf(room, who, 'card', number), word: wordOf(room, who, 'word', number) }, { owner: session })
+  // Not before: there may be no row for it.
+  players.drawn[player]++
   players.held[player]++
   room.emit('dealt', { card: markOf(room, who, 'event', number) }, session)
 }
