@@ -50,10 +50,7 @@ function chargeOpening({ u32 }: Arena, roomKey: number): undefined {
 
 function chargeRoom(arena: Arena, base: number, handler: number, number: number, ranOutOfHeap: boolean): Charge | undefined {
   const { u32 } = arena
-  const committed = readWide(arena, base + atCommittedSeq)
-  const isForgiven = readWide(arena, base + atDeathCommitted) !== committed
-  const isSame = u32[(base + atDeathHandler) >>> 2] === handler && readWide(arena, base + atDeathNumber) === number
-  const deaths = isForgiven ? 1 : u32[(base + atDeaths) >>> 2] + 1
+  const { committed, deaths, isSame } = countDeaths(arena, base, handler, number)
   u32[(base + atDeaths) >>> 2] = deaths
   u32[(base + atDeathHandler) >>> 2] = handler
   writeWide(arena, base + atDeathNumber, number)
@@ -71,6 +68,25 @@ function chargeRoom(arena: Arena, base: number, handler: number, number: number,
   // The journal's own header: the number of the entry written last.
   else writeWide(arena, base + atSkipInputsThrough, readWide(arena, base + atJournal + 8))
   return number === 0 ? charge('inputs', 'twice: inputs that are not committed will not run') : charge('entry', 'twice: this entry\'s handler will not run')
+}
+
+/** With a death here and now: how many the room has had since its last commit, and whether the last of them was in the same place. */
+function countDeaths(arena: Arena, base: number, handler: number, number: number): { committed: number; deaths: number; isSame: boolean } {
+  const { u32 } = arena, committed = readWide(arena, base + atCommittedSeq)
+  const isForgiven = readWide(arena, base + atDeathCommitted) !== committed
+  const isSame = u32[(base + atDeathHandler) >>> 2] === handler && readWide(arena, base + atDeathNumber) === number
+  return { committed, deaths: isForgiven ? 1 : u32[(base + atDeaths) >>> 2] + 1, isSame }
+}
+
+/** Whether the thread's death here and now would cost its room more than time: random faults must not. */
+export function wouldCost(arena: Arena): boolean {
+  const { roomKey, handler, journalNumber } = readMark(arena)
+  const block = handler === 0 ? undefined : openBlocks(arena).find((entry) => entry.roomKey === roomKey)
+  if (block === undefined) return false
+  const { u32 } = arena, base = block.address
+  if (u32[(base + atPendingLow) >>> 2] === 0) return u32[atOpenDeathRoom >>> 2] === roomKey
+  const { deaths, isSame } = countDeaths(arena, base, handler, journalNumber)
+  return deaths >= deathsToClose || (deaths >= deathsToDrop && isSame) || u32[(base + atDeathsOfMinute) >>> 2] + 1 >= deathsOfMinuteToClose
 }
 
 /** Minutes of the wall clock, as threads share no other: should it jump, a room is judged a minute too mildly. */

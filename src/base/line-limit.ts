@@ -11,6 +11,8 @@ export interface LineLimit {
 
 /** Keys that are remembered; beyond, the oldest is forgotten, which costs a line at most. */
 const keysMax = 10_000
+/** And so long after its last line a key is forgotten: rooms come and go, and what was left out then is no news. */
+const forgetMs = 60_000
 const linesPerSecondMax = 20
 
 /** `everyMs`: between two lines of one key. `onLeftOut` is called for each line that is. */
@@ -27,6 +29,11 @@ export function createLineLimit(everyMs = 1000, onLeftOut: () => void = () => {}
         return undefined
       }
       lines++
+      // The oldest stand first.
+      for (const [old, { atMs }] of last) {
+        if (now - atMs < Math.max(everyMs, forgetMs)) break
+        last.delete(old)
+      }
       if (entry === undefined && last.size >= keysMax) last.delete(last.keys().next().value!)
       last.delete(key)
       last.set(key, { atMs: now, leftOut: 0 })

@@ -36,8 +36,6 @@ export const atTurns = 48
 export const atFaultFired = 52
 export const atOpenDeathRoom = 56
 export const atOpenDeaths = 60
-export const atFaultHandler = 64
-export const atFaultNumber = 68
 
 export const atBlockTable = 4096
 export const blockEntryBytes = 16

@@ -14,6 +14,15 @@ describe('line limit', () => {
     expect(leftOut).toBe(3)
   })
 
+  it('line limit: a minute after its last line a key is forgotten, with what was left out', () => {
+    const lines = createLineLimit()
+    expect([lines.take('a'), lines.take('a')]).toEqual([0, undefined])
+    vi.advanceTimersByTime(59_000)
+    expect(lines.take('b')).toBe(0)
+    vi.advanceTimersByTime(1000)
+    expect([lines.take('c'), lines.take('a'), lines.take('b')]).toEqual([0, 0, 0])
+  })
+
   it('line limit: however many keys there are, twenty lines are written in a second', () => {
     const lines = createLineLimit()
     const written = (): number => Array.from({ length: 50_000 }, (_, key) => lines.take(String(key))).filter((left) => left !== undefined).length
