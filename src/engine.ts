@@ -84,6 +84,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onBroken: (text) => catalogs.broken(text),
     onDeath: (worker, death) => {
       reports.workerDied(worker, death, death.isEarly ? undefined : markedCode(parts, worker))
+      // What the dead thread has said without ringing is heard first: askAgain gives its successor the areas in which that lies.
+      drainLink(parts.links[worker], linkHandlers)
       askAgain(parts.links[worker], parts.rooms.byKey.values())
       // The thread that was told may have taken it along.
       if (parts.stoppingSinceMs !== undefined) tellSurely(parts.links[worker], toWorker.stop, [0])
