@@ -34,7 +34,7 @@ export interface PoolOptions {
   onBroken(text: string): void
   /** A thread is gone; its successor starts when this returns. */
   onDeath(worker: number, death: Death): void
-  /** A worker's threads die before they run anything: nobody runs its rooms any more. */
+  /** A worker's threads die before they run anything, or too often while the process stops: nobody runs its rooms any more. */
   onGivenUp(worker: number): void
 }
 
