@@ -1,13 +1,13 @@
 # What this project can be asked to do. `make run` and `make test` need Node 20 or 22, npm and make; everything else they get by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help run test soak chaos simulate check bench flame schema build clean
+.PHONY: help run run-cluster test soak chaos simulate check bench flame schema build clean
 .SILENT:
 
 PORT ?= 9001
 SOURCES := $(shell find src workers schema -type f \( -name '*.ts' -o -name '*.json' \) 2>/dev/null)
 
 help: ## this list
-	grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 node_modules/.installed: package.json package-lock.json
 	node -e 'const v = +process.versions.node.split(".")[0]; if (v < 20) { console.error("kasagi: needs Node 20 or 22; this is " + process.version); process.exit(2) }'
@@ -20,6 +20,9 @@ dist/.built: node_modules/.installed $(SOURCES) tsconfig.json scripts/build.mjs
 
 run: dist/.built ## start the examples on port 9001 (PORT=…)
 	PORT=$(PORT) node dist/src/cli.js serve examples/arena examples/counter examples/cards
+
+run-cluster: dist/.built ## three instances on one Redis, from port 9001 on (PORT=…)
+	PORT=$(PORT) node scripts/run-cluster.mjs
 
 build: dist/.built ## compile everything to dist/
 

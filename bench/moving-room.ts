@@ -54,7 +54,7 @@ export function createMovingRoom(worker: BenchWorker, entities: number, isQuanti
   const type = createRoomType(defineRoom(schema, {
     onCreate({ tables: { movers } }) { for (let n = 0; n < entities; n++) movers.spawn({ x: placeOf(n * 37), y: placeOf(n * 91), vx: 1, vy: 1, rot: 0, hp: 100 }) },
   }), 0)
-  const actor = openRoom({ arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, randomKey: () => new Uint32Array(keyWords) }, { key: ++worker.rooms, type, id: 'moving:bench', epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: new Uint8Array(0), options: new Uint8Array(0) })
+  const actor = openRoom({ arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, want: () => {}, randomKey: () => new Uint32Array(keyWords) }, { key: ++worker.rooms, type, id: 'moving:bench', epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: new Uint8Array(0), options: new Uint8Array(0) })
   if (typeof actor === 'string') throw new Error(actor)
   const { room } = actor
   const movers = room.tables[1]

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { parseRedisUrl } from './backplane/redis-url.js'
 import { KasagiError } from './base/errors.js'
 import {
-  arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, connectionsMaxDefault, connectionsPerAddressDefault, inputsPerSecondMax,
+  arenaBytesDefault, arenaBytesMax, backlogBytesDefault, clientMessageBytesMax, connectionsMaxDefault, connectionsPerAddressDefault, inputsPerSecondMax, drainMsDefault, leaseMsDefault,
   roomsPerAddressDefault, stallMsDefault,
 } from './base/limits.js'
 
@@ -24,6 +24,12 @@ export interface Config {
   readonly data: string
   /** Where instances meet; undefined: this one is alone. May hold a password. */
   readonly redis: string | undefined
+  /** How long a room's lease runs that is not renewed. */
+  readonly leaseMs: number
+  /** Copies of Redis that must have a logged record before it counts. */
+  readonly opsReplicas: number
+  /** What rooms may take to be given away when the process is told to end. */
+  readonly drainMs: number
   readonly authSecret: string | undefined
   readonly authKeys: string | undefined
   readonly authRevoked: string | undefined
@@ -89,7 +95,10 @@ export const settings: readonly Setting[] = [
   { key: 'inputsPerSecond', flag: 'inputs-per-second', env: ['KASAGI_INPUTS_PER_SECOND'], value: 'N', help: 'messages a client may send per second', fallback: () => inputsPerSecondMax, parse: integer(1, 1_000_000), allowed: '1 to 1000000' },
   { key: 'backlogBytes', flag: 'backlog-bytes', env: ['KASAGI_BACKLOG_BYTES'], value: 'N', help: 'bytes queued for a client before it counts as slow', fallback: () => backlogBytesDefault, parse: bytes(1024, 1024 ** 3), allowed: '1K to 1G' },
   { key: 'data', flag: 'data', env: ['KASAGI_DATA'], value: 'FOLDER', help: 'where rooms are kept; none: nowhere', fallback: () => '.kasagi', parse: (text) => text || undefined, allowed: 'a folder, or none' },
-  { key: 'redis', flag: 'redis', env: ['KASAGI_REDIS'], value: 'URL', help: 'redis:// or rediss://: where instances meet', hidden: true, isHushed: true, fallback: () => undefined, parse: (text) => parseRedisUrl(text) === undefined ? undefined : text, allowed: 'redis://user:password@host:port or rediss://…, without a database number' },
+  { key: 'redis', flag: 'redis', env: ['KASAGI_REDIS'], value: 'URL', help: 'redis:// or rediss://: where instances meet', isHushed: true, fallback: () => undefined, parse: (text) => parseRedisUrl(text) === undefined ? undefined : text, allowed: 'redis://user:password@host:port or rediss://…, without a database number' },
+  { key: 'leaseMs', flag: 'lease-ms', env: ['KASAGI_LEASE_MS'], value: 'N', help: 'with Redis: how long a room waits for a lost instance', fallback: () => leaseMsDefault, parse: integer(500, 600_000), allowed: '500 to 600000' },
+  { key: 'opsReplicas', flag: 'ops-replicas', env: ['KASAGI_OPS_REPLICAS'], value: 'N', help: 'copies of Redis that must have a logged record', fallback: () => 0, parse: integer(0, 100), allowed: '0 to 100' },
+  { key: 'drainMs', flag: 'drain-ms', env: ['KASAGI_DRAIN_MS'], value: 'N', help: 'with Redis: what giving rooms away may take at a stop', fallback: () => drainMsDefault, parse: integer(0, 3_600_000), allowed: '0 to 3600000' },
   { key: 'secret', flag: 'secret', env: ['KASAGI_SECRET'], value: '', help: 'signs resume tokens; NEW,OLD to change it', isSecret: true, fallback: () => undefined, parse: (text) => text.split(',').every((part) => part.length >= 16) ? text : undefined, allowed: '16 characters or more, or two of them with a comma' },
   { key: 'open', flag: 'open', env: ['KASAGI_OPEN'], value: 'TYPE:NAME', help: 'room that is open from the start, and stays', fallback: () => [], parse: (text) => text.split(',').every((id) => /^[^:,]+:[^:,]+$/.test(id)) ? text.split(',') : undefined, allowed: 'type:name' },
   { key: 'authSecret', flag: 'auth-secret', env: ['KASAGI_AUTH_SECRET'], value: 'TEXT', help: 'secret that clients\' JWTs are signed with', fallback: () => undefined, parse: (text) => text.length >= 16 ? text : undefined, allowed: '16 characters or more' },
@@ -123,6 +132,7 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
   }
   const config = Object.fromEntries(given) as unknown as Config
   if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) throw new KasagiError('bad-option', `--tls-cert and --tls-key go together; --tls-${config.tlsCert === undefined ? 'cert' : 'key'} is missing`)
+  if (config.redis !== undefined && config.secret === undefined) throw new KasagiError('bad-option', 'KASAGI_SECRET: with --redis all instances need the same one, of 16 characters or more; a client may come back to any of them')
   return { config, rest }
 }
 

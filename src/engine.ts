@@ -2,7 +2,9 @@
  * Composition: starts workers and sockets, connects them, and stops them. Main thread. Everything that the parts tell each other goes
  * through the handler objects made here; no part imports another's inside.
  */
-import { openEmbeddedStore, type EmbeddedStore } from './backplane/embedded.js'
+import type { Backplane } from './backplane/backplane.js'
+import { openEmbeddedStore } from './backplane/embedded.js'
+import { openRedisBackplane } from './backplane/redis.js'
 import { monotonicMs } from './base/clock.js'
 import { KasagiError } from './base/errors.js'
 import { inputsBurstSeconds } from './base/limits.js'
@@ -17,22 +19,26 @@ import { createTraffic } from './server/broadcast.js'
 import { Catalogs } from './server/catalogs.js'
 import type { Client } from './server/client.js'
 import { areScarce, readDescriptors } from './server/descriptors.js'
-import { createLinkHandlers } from './server/from-workers.js'
+import { startBeats } from './server/beats.js'
+import { drainRooms } from './server/drain.js'
+import { createLinkHandlers, type Hearers } from './server/from-workers.js'
+import { createHooks, followRoom, roomNotOpened } from './server/hooks.js'
 import { refreshGauges } from './server/gauges.js'
 import { createHttp } from './server/http.js'
 import { listenSockets } from './server/listen.js'
 import type { Logger } from './server/logging.js'
-import { createMetrics, takeTally, type Metrics } from './server/metrics.js'
+import { createMetrics, takeTally } from './server/metrics.js'
 import { originRule } from './server/origins.js'
 import { askAgain, dismiss, resumeClient, type Outbox } from './server/outbox.js'
 import { createPool, type Pool } from './server/pool.js'
+import { hearInbox } from './server/peers.js'
 import { createReports, type Marked, type Reports } from './server/reports.js'
-import { createRooms, forgetRoom, isRoomName, listRooms, openRoomEntry, type RoomEvents, type Rooms } from './server/rooms.js'
+import { createRooms, forgetRoom, isRoomName, listRooms, openRoomEntry } from './server/rooms.js'
 import { closeConnection, openConnection, receive, refuse, type Sessions } from './server/session.js'
 import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
 import { createTokens } from './server/tokens.js'
 import { version } from './server/version.js'
-import { createWorkerLink, drainLink, tellSurely, type LinkHandlers, type WorkerLink } from './server/worker-link.js'
+import { createWorkerLink, drainLink, tellSurely, type LinkHandlers } from './server/worker-link.js'
 import { unpackMatch } from './wire/fields.js'
 
 export interface EngineOptions {
@@ -52,18 +58,14 @@ export interface Engine {
   /** The folder that rooms are kept in; empty: they end with the process. */
   readonly place: string
   ready(): boolean
-  /** Says goodbye to every client, stores every room, ends the workers, closes the port. */
+  /** Gives rooms away where others are, says goodbye to every client, stores every room, ends the workers, closes the port. */
   stop(): Promise<void>
+  /** Rejects, with a line, when this process cannot go on: then it is to be stopped. Never resolves. */
+  readonly failed: Promise<never>
 }
 
-interface Parts {
+interface Parts extends Hearers {
   readonly options: EngineOptions
-  readonly metrics: Metrics
-  readonly reports: Reports
-  readonly links: readonly WorkerLink[]
-  readonly rooms: Rooms
-  readonly outbox: Outbox
-  readonly sessions: Sessions
   readonly types: Map<string, CatalogEntry>
   /** When the stop began. */
   stoppingSinceMs: number | undefined
@@ -75,11 +77,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const metrics = createMetrics(), reports = createReports(options.log, metrics)
   // Before the store is opened: a mistake in its settings has nothing to close.
   const auth = authOf(config, reports)
-  const parts = createParts({ options, metrics, reports }, openEmbeddedStore(config.data), auth)
+  const { backplane, secret } = await openBackplane(config, reports)
+  const parts = createParts({ options, metrics, reports }, backplane, secret, auth)
   const catalogs = new Catalogs(parts.types, parts.links.length)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
-    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, instance: 0, fault: config.fault, stallMs: config.stallMs,
+    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, instance: backplane.instance, fault: config.fault, stallMs: config.stallMs,
     onMessage: (worker, message) => onWorkerMessage(parts, worker, message, linkHandlers, catalogs),
     onBroken: (text) => catalogs.broken(text),
     onDeath: (worker, death) => {
@@ -99,14 +102,40 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   let server: SocketServer | undefined
   try {
     await catalogs.complete
-    checkDurability(parts.types)
+    checkDurability(parts.types, backplane)
     server = await listen(parts, options, catalogs)
   } catch (error) {
     await stopWorkers(parts, pool)
     throw error
   }
+  const failed = listenToPeers(parts)
   openStaying(parts)
-  return engineOf(parts, pool, server, catalogs)
+  return engineOf(parts, pool, server, catalogs, failed)
+}
+
+/** Where rooms are kept, and what signs resume tokens. */
+async function openBackplane({ data, redis: url, leaseMs, opsReplicas, secret }: Config, reports: Reports): Promise<{ backplane: Backplane; secret: string }> {
+  if (url !== undefined) return { backplane: await openRedisBackplane({ url, leaseMs, opsReplicas }), secret: secret! }
+  const store = openEmbeddedStore(data)
+  if (store.killed !== undefined) reports.killedBefore(store.killed, store.backplane.place)
+  return { backplane: store.backplane, secret: secret ?? store.secret }
+}
+
+/** What comes from other instances; rejects when another one has this one's number. */
+function listenToPeers(parts: Parts): Promise<never> {
+  const { rooms, reports, metrics } = parts, { backplane } = rooms.driver
+  metrics.redisReachable.set(1)
+  return new Promise((_, reject) => {
+    backplane.listen({
+      message: (bytes) => hearInbox(parts, bytes),
+      reachable: (isReachable) => {
+        rooms.isReachable = isReachable
+        reports.redisReachable(isReachable, backplane.place)
+        for (const room of [...rooms.byKey.values()]) rooms.driver.happen(room, { kind: isReachable ? 'reachable' : 'unreachable' })
+      },
+      lost: () => { reports.instanceLost(); reject(new KasagiError('instance-lost', 'another instance has the number of this one')) },
+    })
+  })
 }
 
 /** The rooms that `--open` names: open from the start, whoever comes. */
@@ -121,16 +150,20 @@ function openStaying({ rooms, types, reports, options: { config } }: Parts): voi
 
 const sweepEveryMs = 1000
 
-function engineOf(parts: Parts, pool: Pool, server: SocketServer, catalogs: Catalogs): Engine {
+function engineOf(parts: Parts, pool: Pool, server: SocketServer, catalogs: Catalogs, failed: Promise<never>): Engine {
   const { metrics, reports, rooms, outbox, sessions: { admission } } = parts
   let stopping: Promise<void> | undefined
-  const sweep = setInterval(createSweep(parts), sweepEveryMs)
+  const sweep = setInterval(createSweep(parts), sweepEveryMs), endBeats = startBeats(parts)
+  // Whoever does not listen has the line all the same.
+  failed.catch(() => {})
   metrics.buildInfo.set({ version, node: process.versions.node, sockets: server.kind }, 1)
   if (admission.auth === undefined) reports.guests()
   const stop = async (): Promise<void> => {
     const began = parts.stoppingSinceMs = monotonicMs()
     reports.stopping(rooms.byKey.size, admission.clients.size)
     clearInterval(sweep)
+    if (rooms.peers.instance !== 0) reports.drained(await drainRooms(parts, parts.options.config.drainMs), monotonicMs() - began)
+    endBeats()
     server.stopListening()
     for (const room of [...rooms.byKey.values()]) for (const client of [...room.clients.values()]) dismiss(outbox, client, 'going-away')
     await stopWorkers(parts, pool)
@@ -138,7 +171,7 @@ function engineOf(parts: Parts, pool: Pool, server: SocketServer, catalogs: Cata
     reports.stopped(monotonicMs() - began)
   }
   return {
-    port: server.port, socketKind: server.kind, workers: parts.links.length, roomTypes: [...parts.types.keys()], place: parts.rooms.backplane.place,
+    port: server.port, socketKind: server.kind, workers: parts.links.length, roomTypes: [...parts.types.keys()], place: rooms.driver.backplane.place, failed,
     ready: () => notReady(parts, catalogs) === undefined,
     stop: () => stopping ??= stop(),
   }
@@ -179,25 +212,24 @@ async function stopWorkers(parts: Parts, pool: Pool): Promise<void> {
   await pool.closed()
   const handlers = createLinkHandlers(parts)
   for (const link of parts.links) drainLink(link, handlers)
-  await parts.rooms.backplane.close()
+  await parts.rooms.driver.backplane.close()
 }
 
-function checkDurability(types: ReadonlyMap<string, CatalogEntry>): void {
+function checkDurability(types: ReadonlyMap<string, CatalogEntry>, { place }: Backplane): void {
   for (const { name, durability } of types.values()) {
-    if (durability.startsWith('ops')) throw new KasagiError('no-log', `room ${name}: durability '${durability}' needs a log of records, which the embedded store does not keep; use 'snapshot'`)
+    if (durability.startsWith('ops') && place === '') throw new KasagiError('no-log', `room ${name}: durability '${durability}' needs a log that is kept: a data folder, or Redis; use 'snapshot', or leave out --data none`)
   }
 }
 
 const authOf = ({ authSecret, authKeys, authRevoked }: Config, reports: Reports): Auth | undefined =>
   createAuth({ secret: authSecret, keysFile: authKeys, revokedFile: authRevoked, onBadFile: reports.authFileBad })
 
-function createParts(given: Pick<Parts, 'options' | 'metrics' | 'reports'>, { backplane, secret, killed }: EmbeddedStore, auth: Auth | undefined): Parts {
+function createParts(given: Pick<Parts, 'options' | 'metrics' | 'reports'>, backplane: Backplane, secret: string, auth: Auth | undefined): Parts {
   const { options: { config }, metrics, reports } = given
-  if (killed !== undefined) reports.killedBefore(killed, backplane.place)
   const links = Array.from({ length: config.workers }, (_, worker) => createWorkerLink(worker, config.arenaBytes))
   const types = new Map<string, CatalogEntry>()
   const rooms = createRooms(links, backplane)
-  const tokens = createTokens(config.secret === undefined ? [secret] : config.secret.split(','))
+  const tokens = createTokens(secret.split(','))
   const outbox: Outbox = {
     tokens, backlogBytes: config.backlogBytes, traffic: createTraffic(),
     onResync: (kind) => metrics.resyncs.inc({ kind }), onWelcome: reports.welcomed, onDismiss: reports.ended,
@@ -213,22 +245,10 @@ function createParts(given: Pick<Parts, 'options' | 'metrics' | 'reports'>, { ba
     lost: (client) => reports.ended(client, 'lost'),
   }
   const parts: Parts = { ...given, links, rooms, outbox, sessions, types, stoppingSinceMs: undefined }
-  Object.assign(rooms, roomEvents(parts))
+  rooms.follow = followRoom(parts)
+  rooms.onNotOpened = (room, code, cause) => roomNotOpened(parts, room, code, cause)
+  Object.assign(rooms.driver.hooks, createHooks(parts, () => parts.stoppingSinceMs !== undefined))
   return parts
-}
-
-/** What becomes of rooms, told to operators and clients. */
-function roomEvents(parts: Parts): RoomEvents {
-  const { reports, sessions } = parts
-  return {
-    onNotOpened: (room, code, cause) => {
-      reports.roomNotOpened(room, code, cause)
-      forgetRoom(sessions.rooms, room, false)
-      for (const client of [...room.clients.values()]) refuse(sessions, client, code)
-    },
-    onStored: reports.stored,
-    onStoreFailed: (room, cause) => reports.storeFailed(room, cause, parts.stoppingSinceMs !== undefined),
-  }
 }
 
 function onWorkerMessage(parts: Parts, worker: number, message: WorkerMessage, handlers: LinkHandlers, catalogs: Catalogs): void {

@@ -1,6 +1,6 @@
 /** `kasagi-engine`: rooms for authors, and the engine for programs that start it themselves. */
 export { defineRoom, type RoomModule } from './room/define.js'
-export type { Definition, Room, Row, Session, Table, Tables } from './room/types.js'
+export type { Definition, OldRoom, Room, Row, Session, Table, Tables } from './room/types.js'
 export { KasagiError } from './base/errors.js'
 export { startEngine, type Engine, type EngineOptions } from './engine.js'
 export { parseConfig, type Config } from './config.js'

@@ -32,8 +32,10 @@ describe('config', () => {
   it('config: a Redis is named with user and password, without a database; a wrong one is not repeated', () => {
     const url = 'rediss://kasagi:p%40ss@redis.example:6380'
     expect(parseConfig([], {}).config.redis).toBe(undefined)
-    expect(parseConfig(['--redis', url], {}).config.redis).toBe(url)
-    expect(parseConfig([], { KASAGI_REDIS: url }).config.redis).toBe(url)
+    const KASAGI_SECRET = 'sixteen letters!'
+    expect(parseConfig(['--redis', url], { KASAGI_SECRET }).config.redis).toBe(url)
+    expect(parseConfig([], { KASAGI_REDIS: url, KASAGI_SECRET }).config.redis).toBe(url)
+    expect(() => parseConfig(['--redis', url], {})).toThrow(/^bad-option: KASAGI_SECRET: with --redis all instances need the same one/)
     for (const wrong of ['redis.example', 'http://:hidden@x', 'redis://:hidden@x/2', 'redis://:hidden@x?db=2', 'redis://:hidden@']) {
       expect(() => parseConfig([`--redis=${wrong}`], {}), wrong)
         .toThrow(/^bad-option: --redis: it is none; allowed: redis:\/\/user:password@host:port or rediss:\/\/…, without a database number$/)

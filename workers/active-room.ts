@@ -60,6 +60,8 @@ export interface ActiveRoom {
   missedEvents: number
   nacks: PendingNack[]
   nackBytes: number
+  /** Slot to the inputs that were refused before the journal, behind the last one that was not: a successor learns of them as of a hole. */
+  readonly refused: Map<number, { readonly connection: number; readonly from: number; readonly next: number }>
   /** Slots whose number moved since the last flush. */
   readonly moved: Set<number>
   readonly joined: Set<number>

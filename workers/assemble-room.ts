@@ -22,6 +22,7 @@ import { readPoison } from './poison.js'
 import type { Actor } from './room-actor.js'
 import type { RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
+import type { Stored } from './stored-room.js'
 import { createTimers } from './timers.js'
 
 export interface OpenContext {
@@ -32,6 +33,7 @@ export interface OpenContext {
   /** The key of a new room's random numbers: 8 words that nobody can guess. */
   randomKey(): Uint32Array
   refuse(roomKey: number, connection: number, code: string): void
+  want(roomKey: number, slot: number, connection: number, number: number): void
   count(room: ActiveRoom, metric: CountedMetric, by: number): void
   /** What a room whose clients had seen more than it was stored with has lost of a session. */
   lost(room: ActiveRoom, session: string, inputs: number): void
@@ -45,9 +47,11 @@ export interface OpenRequest {
   /** Of the state that it begins with: the fork's, or where its owner is. */
   readonly seq: number
   /** What is stored of it; undefined: a new room. */
-  readonly stored: Uint8Array | undefined
+  readonly stored: Stored | undefined
   /** It is another instance's. */
   readonly follows: boolean
+  /** It was followed here until now: whoever is connected stays connected. */
+  readonly wasFollowed?: boolean
 }
 
 export function writeHeader(arena: Arena, layout: RoomLayout, { key, type, id, epoch, parentEpoch, forkSeq, seq, stays }: OpenRequest): void {
@@ -95,7 +99,7 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
     epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
     appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
-    moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
+    refused: new Map(), moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
     dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), isAwaited: false, storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
     flushSkipped: false, isCommitted: true, closing: undefined, listingDue: true, isEnded: false,
     ticksPerFlush: tickHz === 0 ? 1 : Math.max(1, Math.round(tickHz / flushHz)), ticksToFlush: 1,
@@ -104,6 +108,7 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
   actor = {
     room, timers: createTimers(timerTables, book.clock), report: context.report,
     refuse: (connection, code) => context.refuse(room.key, connection, code),
+    want: (slot, connection, number) => context.want(room.key, slot, connection, number),
     count: (metric, by) => context.count(room, metric, by),
     lost: (session, inputs) => context.lost(room, session, inputs),
   }

@@ -8,7 +8,7 @@ import type { BookedSession } from './session-book.js'
 import type { Timers } from './timers.js'
 
 export type LogLevel = 'info' | 'warn' | 'error'
-export type RoomLog = (room: ActiveRoom, level: LogLevel, what: object | string) => void
+export type RoomLog = (room: Pick<ActiveRoom, 'id'>, level: LogLevel, what: object | string) => void
 
 type Target = 'everyone' | BookedSession | Iterable<BookedSession> | { readonly near: readonly [number, number] }
 

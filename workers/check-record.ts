@@ -41,7 +41,7 @@ export function isStateChunk(arena: Arena, layout: RoomLayout, type: RoomType, a
 const isInside = ({ address, bytes }: { address: number; bytes: number }, from: number, end: number): boolean => address >= from && address + bytes <= end
 
 /** The audience that a stream's sections have. */
-function audienceOf(stream: number): number | undefined {
+export function audienceOf(stream: number): number | undefined {
   switch (streamKind(stream)) {
     case streamKind(roomStream): return recordAudience.everyone
     case streamKind(serverStream): return recordAudience.server

@@ -1,7 +1,6 @@
-/** Connections of clients of all instances, as rooms know them: the instance in the high word, the socket's number in the low one. Worker thread. */
+/** Which connections of a room's clients are lost, by what instances say. Worker thread. */
+import { instanceOf } from '../src/base/connection-number.js'
 import { toWorker } from '../src/memory/crossing.js'
-
-export const instanceOf = (connection: number): number => Math.floor(connection / 0x1_0000_0000)
 
 /** True if `connection` is lost by what a `sweep` (instances that live) or a `present` (an instance, and its sockets) says. */
 export function isLost(kind: number, words: Uint32Array, connection: number): boolean {

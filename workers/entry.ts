@@ -19,6 +19,7 @@ import type { Flusher } from './flush.js'
 import type { OpenContext } from './assemble-room.js'
 import { chargeDeath, type Charge } from './poison.js'
 import { catalogOf, createRoomType, type RoomType } from './room-type.js'
+import type { Stored } from './stored-room.js'
 import { beginCounts, count, createTally } from './tally.js'
 import { createTeller } from './teller.js'
 import { runLoop, type Worker } from './worker-loop.js'
@@ -104,6 +105,7 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
       log('warn', { room: room.id, session, inputs, ...counted(leftOut) }, `${room.id} went back to an older snapshot: ${inputs} inputs of a session that had been acknowledged are lost`)
     },
     randomKey: () => crypto.getRandomValues(new Uint32Array(keyWords)),
+    want: (roomKey, slot, connection, number) => teller.tell(toMain.nack, [roomKey, slot, ...wideWords(connection), number], new TextEncoder().encode('wanted')),
     refuse: (roomKey, connection, code) => teller.tell(toMain.refused, [roomKey, ...wideWords(connection)], new TextEncoder().encode(code)),
   }
   return {
@@ -119,12 +121,12 @@ function handlerNames({ handlers: { onInput, onTimer, ...single } }: NormalDefin
 }
 
 /** What the main thread has posted: read when it is asked for, because the loop seldom lets the event loop turn. */
-function createStoredInbox(port: MessagePort): (roomKey: number) => Uint8Array | undefined {
-  const waiting = new Map<number, Uint8Array>()
+function createStoredInbox(port: MessagePort): Worker['takeStored'] {
+  const waiting = new Map<number, Stored>()
   return (roomKey) => {
     for (let next = receiveMessageOnPort(port as unknown as NodePort); next !== undefined; next = receiveMessageOnPort(port as unknown as NodePort)) {
       const message = next.message as MainMessage
-      if (message !== 'go') waiting.set(message.roomKey, message.stored)
+      if (message !== 'go') waiting.set(message.roomKey, { state: message.stored, records: message.records })
     }
     const stored = waiting.get(roomKey)
     waiting.delete(roomKey)

@@ -19,6 +19,9 @@ export function pendingSeq(arena: Arena, layout: RoomLayout): number {
   return loadWord(arena, layout.base + atPendingLow) === committed >>> 0 ? committed : committed + 1
 }
 
+/** False until the room has committed something: what a thread leaves that ends before is opened anew. */
+export const hasBegun = (arena: Arena, layout: RoomLayout): boolean => loadWord(arena, layout.base + atPendingLow) !== 0
+
 const indexAt = (layout: RoomLayout, seq: number): number => layout.historyIndex + (seq % historyRecordsMax) * 16
 
 export interface KeptRecord { readonly seq: number; readonly address: number; readonly bytes: number }

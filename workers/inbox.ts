@@ -21,8 +21,10 @@ export interface InboxHandlers {
   roomOf(key: number): ActiveRoom | undefined
   open(at: number, bytes: number): void
   release(roomKey: number): void
-  record(room: ActiveRoom, at: number, bytes: number): void
-  own(room: ActiveRoom, epoch: number): void
+  /** False if there is no space for it yet. */
+  record(room: ActiveRoom, at: number, bytes: number): boolean
+  /** False if it has to wait. */
+  own(room: ActiveRoom, epoch: number): boolean
   follow(room: ActiveRoom): void
   stop(): void
   readonly fault: Fault
@@ -31,18 +33,23 @@ export interface InboxHandlers {
   nack(roomKey: number, slot: number, connection: number, number: number, code: string): void
 }
 
+/** What is left in the ring: nothing, more that can be moved at once, or something that has to wait for space. */
+export type Left = 'nothing' | 'more' | 'blocked'
+
 /**
- * Empties the ring, up to a leave, resume or ready that finds its room's journal full: that room has to take a turn first. Opening a room takes a
- * millisecond and more, so behind inboxMsMax of that it stops, and rooms that are due have their turns; true: more is waiting.
+ * Empties the ring, up to what finds no space: a leave, resume or ready whose room has to take a turn first, or another instance's record, until the
+ * main thread has let go of earlier ones. Opening a room takes a millisecond and more, so behind inboxMsMax of that it stops, and rooms that are due
+ * have their turns.
  */
-export function drainInbox(ring: RingReader, handlers: InboxHandlers): boolean {
+export function drainInbox(ring: RingReader, handlers: InboxHandlers): Left {
   const began = monotonicMs()
-  for (let at = read(ring); at !== 0 && moveRecord(ring, at, handlers); at = read(ring)) {
+  for (let at = read(ring); at !== 0; at = read(ring)) {
+    if (!moveRecord(ring, at, handlers)) return 'blocked'
     handlers.fault('inbox:moved')
     release(ring)
-    if (ring.kind === toWorker.open && monotonicMs() - began > inboxMsMax) return true
+    if (ring.kind === toWorker.open && monotonicMs() - began > inboxMsMax) return 'more'
   }
-  return false
+  return 'nothing'
 }
 
 /** Behind the room's key, and a word that keeps it a multiple of 8. */
@@ -61,8 +68,8 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
     case toWorker.join: moveJoin(ring, at, key, room, handlers); break
     case toWorker.input: if (room?.isFollowing === false) moveInput(ring, at, key, room, handlers); break
     case toWorker.resync: if (room !== undefined) askResync(ring, at, room); break
-    case toWorker.record: if (room?.isFollowing === true) handlers.record(room, at + recordAt, ring.bytes - recordAt); break
-    case toWorker.own: if (room !== undefined) handlers.own(room, readWide(ring.views, at + 4)); break
+    case toWorker.record: return room?.isFollowing !== true || handlers.record(room, at + recordAt, ring.bytes - recordAt)
+    case toWorker.own: return room === undefined || handlers.own(room, readWide(ring.views, at + 4))
     case toWorker.follow: if (room !== undefined) handlers.follow(room); break
     case toWorker.fetch: room?.fetches.push({ request: u32[(at >>> 2) + 1], epoch: readWide(ring.views, at + 8), seq: readWide(ring.views, at + 16) }); break
     case toWorker.resume: return moveResume(ring, at, key, room, handlers)
@@ -105,10 +112,18 @@ function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, 
   const word = at >>> 2
   const slot = u32[word + 1], connection = readWide(ring.views, at + 8), number = u32[word + 4]
   const input = room.type.full.inputs[u32[word + 6]]
-  const refuse = (code: string): void => handlers.nack(key, slot, connection, number, code)
+  // What was refused here makes no entry: the next one accounts for it.
+  const before = room.refused.get(slot), from = before?.connection === connection && before.next === u32[word + 5] ? before.from : u32[word + 5]
+  const refuse = (code: string): void => {
+    room.refused.set(slot, { connection, from, next: number + 1 })
+    handlers.nack(key, slot, connection, number, code)
+  }
   if (input === undefined) return refuse('unknown-input')
   if (unpackFields(input.fields, new DataView(buffer), at + inputWords * 4, at + ring.bytes) === undefined) return refuse('bad-input')
-  if (!appendEntry(room.journal, ring.kind, at, ring.bytes, false)) refuse('journal-full')
+  // The record is this thread's until it is released.
+  u32[word + 5] = from
+  if (appendEntry(room.journal, ring.kind, at, ring.bytes, false)) room.refused.delete(slot)
+  else refuse('journal-full')
 }
 
 /** A resync changes nothing, so it makes no entry; whoever still waits for one asks a successor again. */

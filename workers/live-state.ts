@@ -7,6 +7,7 @@ import { atBeganSeq, atJournalThrough, type ColumnLayout, type TableLayout } fro
 import { recount } from '../src/memory/rows.js'
 import { readWide } from '../src/memory/views.js'
 import { dequantize, quantize } from '../src/schema/quantize.js'
+import type { Column } from '../src/schema/index.js'
 import type { ActiveRoom } from './active-room.js'
 import { storeCommitted, storePending } from './history.js'
 
@@ -17,7 +18,7 @@ export function storeBegin({ arena, layout }: ActiveRoom): void {
   storeCommitted(arena, layout, seq)
 }
 
-/** Committed columns, rows and generations from live ones, at the seq that the block begins with. */
+/** Committed columns, rows and generations from live ones; at which seq is the caller's to store. */
 export function commitLive(room: ActiveRoom): void {
   const { arena } = room
   for (const { rows, layout: table } of room.plans) {
@@ -31,7 +32,6 @@ export function commitLive(room: ActiveRoom): void {
   }
   room.events.length = room.eventBytes = 0
   room.ownRows.clear()
-  storeBegin(room)
 }
 
 const columnsOf = (table: TableLayout): ColumnLayout[] => [table.generation, ...(table.id === undefined ? [] : [table.id]), ...table.columns]
@@ -64,4 +64,15 @@ function restoreQuantized({ u8, u16, u32, f32 }: Arena, field: Parameters<typeof
   const wire = field.bytes === 1 ? u8 : field.bytes === 2 ? u16 : u32
   const from = committed / field.bytes
   for (let row = 0; row < rows; row++) f32[(live >>> 2) + row] = dequantize(field, wire[from + row])
+}
+
+/** Generations of rows that do not live are no part of a state that was stored or handed over: a ref to one would come to mean the row's next but so many. */
+export function voidDeadRefs(room: ActiveRoom): void {
+  for (const table of room.tables) {
+    for (const { field } of table.rowsOf.layout.columns) {
+      if (field.kind !== 'ref') continue
+      const column = table.column(field.name) as Column<unknown>
+      for (const row of table.rows()) if (column.get(row) === null) column.set(row, null)
+    }
+  }
 }

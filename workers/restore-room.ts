@@ -1,9 +1,10 @@
 /**
  * Fills a new room from a stored one, by the names of tables and fields: added fields take their defaults, removed ones are dropped, what can
- * be said without loss in the new type is converted. Anything else is told by name, and the room does not open. Worker thread.
+ * be said without loss in the new type is converted. Anything else is told by name, and the room does not open; unless its author has a `migrate`, which gets
+ * what is left out here. Worker thread.
  */
 import { graceMsMax } from '../src/base/limits.js'
-import { placeRow, recount } from '../src/memory/rows.js'
+import { packRef, placeRow, recount } from '../src/memory/rows.js'
 import type { FieldTable } from '../src/schema/field-tables.js'
 import { defaultOf } from '../src/schema/values.js'
 import { quantize } from '../src/schema/quantize.js'
@@ -12,16 +13,23 @@ import { readValue, type TableContext } from '../src/client/tables.js'
 import type { Column } from '../src/schema/index.js'
 import type { ActiveRoom } from './active-room.js'
 import { engineColumn, engineText, type AuthorTable } from './author-table.js'
+import { BadStore } from './bad-store.js'
 import type { NumberArray } from './columns.js'
-import { BadStore } from './stored-room.js'
+import { storedContext } from './migrate.js'
 
-/** Writes the stored rows into live columns. Throws BadStore that names what does not fit. */
+/** Takes note of what does not fit, or throws. */
+type Misfit = (what: string) => void
+
+/** Writes the stored rows into live columns; what does not fit is left at its default if the room can `migrate`. Throws BadStore that names it otherwise. */
 export function fillFromStore(room: ActiveRoom, stored: readonly Replica[]): void {
-  // A ref whose target is gone becomes null for good: the generations of rows that do not live are not stored.
-  const context: TableContext = { nowMs: () => 0, intervalMs: () => 1, mine: () => undefined, replica: (name) => stored.find((replica) => replica.table.name === name) }
-  for (const table of room.tables) {
+  const context = storedContext(stored), { type, tables } = room
+  const refuse = (what: string): never => { throw new BadStore(what) }
+  const migrates: Misfit = type.definition.handlers.migrate === undefined ? (what) => refuse(`${what}: needs migrate`) : () => {}
+  const hasNoSeat: Misfit = (what) => refuse(`${what}: maxSessions is too small for it`)
+  for (const table of tables) {
     const from = context.replica(table.name)
-    if (from !== undefined) fillTable(table, from, context)
+    // A session cannot be left out: nobody would do what its leave does.
+    if (from !== undefined) fillTable(table, from, context, table === tables[type.sessionsTable] ? hasNoSeat : table === tables[type.roomTable] ? refuse : migrates)
   }
   checkEngineTables(room)
 }
@@ -43,27 +51,41 @@ function checkEngineTables({ type, tables, book: { clock }, forkSeq }: ActiveRoo
   for (const number of type.timerTables.values()) for (const name of ['$due', '$armed']) each(tables[number], name, (value) => value >= 0)
 }
 
-function fillTable(table: AuthorTable, from: Replica, context: TableContext): void {
-  const { rowsOf } = table
-  for (let row = 0; row < from.end; row++) {
-    if (from.alive[row] === 0) continue
-    if (row >= rowsOf.capacity) throw new BadStore(`${table.name}: row ${row} is stored, but its capacity is ${rowsOf.capacity}: needs migrate`)
-    placeRow(rowsOf, row, from.generation[row])
-  }
+function fillTable(table: AuthorTable, from: Replica, context: TableContext, misfit: Misfit): void {
+  const { rowsOf } = table, rows = rowsThatFit(table, from, misfit)
+  for (const row of rows) placeRow(rowsOf, row, from.generation[row])
   recount(rowsOf)
-  for (const { field } of rowsOf.layout.columns) fillColumn(table, field, from, from.columns.find((column) => column.field.name === field.name), context)
-  if (rowsOf.layout.id !== undefined) for (const row of table.rows()) table.setId(row, from.ids[row] ?? '')
+  for (const { field } of rowsOf.layout.columns) {
+    const source = from.columns.find((column) => column.field.name === field.name), isFit = source === undefined || widens(source.field, field)
+    if (!isFit) misfit(`${table.name}.${field.name}: what is stored as ${nameOf(source.field)} does not fit ${nameOf(field)}`)
+    fillColumn(table, field, rows, isFit ? source : undefined, context)
+  }
+  if (rowsOf.layout.id !== undefined) for (const row of rows) table.setId(row, from.ids[row] ?? '')
 }
 
-function fillColumn(table: AuthorTable, field: FieldTable, from: Replica, source: ReplicaColumn | undefined, context: TableContext): void {
-  if (source !== undefined && !widens(source.field, field)) throw new BadStore(`${table.name}.${field.name}: what is stored as ${nameOf(source.field)} does not fit ${nameOf(field)}: needs migrate`)
+/** Rows keep their numbers, which refs name. Of a table that keeps so many, the youngest fit. */
+function rowsThatFit({ name, rowsOf: { capacity, layout: { table: { keep = capacity } } } }: AuthorTable, from: Replica, misfit: Misfit): number[] {
+  const living = Array.from(from.alive.subarray(0, from.end).keys()).filter((row) => from.alive[row] === 1), rows = living.filter((row) => row < capacity)
+  if (rows.length < living.length) misfit(`${name}: row ${living[rows.length]} is stored, but its capacity is ${capacity}`)
+  if (rows.length <= keep) return rows
+  misfit(`${name}: ${rows.length} rows are stored, but its capacity is ${keep}`)
+  const born = from.columns.find(({ field }) => field.name === '$born')?.values as NumberArray | undefined
+  return rows.sort((a, b) => born === undefined ? a - b : born[a] - born[b]).slice(-keep)
+}
+
+function fillColumn(table: AuthorTable, field: FieldTable, rows: readonly number[], source: ReplicaColumn | undefined, context: TableContext): void {
   const column = table.column(field.name)
-  for (let row = 0; row < from.end; row++) {
-    if (from.alive[row] === 0) continue
-    const value = source === undefined ? defaultOf(field) : readValue(source, row, context)
+  for (const row of rows) {
+    const value = source === undefined ? defaultOf(field) : field.kind === 'ref' ? readRef(source, row) : readValue(source, row, context)
     if (ArrayBuffer.isView(column)) (column as NumberArray)[row] = value as number
     else (column as Column<unknown>).set(row, value)
   }
+}
+
+/** Also one whose target is gone: what is committed is what was stored. */
+function readRef({ wire }: ReplicaColumn, row: number): number | null {
+  const low = (wire as Uint32Array)[row * 2], high = (wire as Uint32Array)[row * 2 + 1]
+  return high >>> 16 === 1 ? packRef(low, high & 0xffff) : null
 }
 
 const nameOf = ({ kind, maxBytes, choices }: FieldTable): string => `${kind}${maxBytes === undefined ? '' : `(${maxBytes})`}${choices === undefined ? '' : `(${choices.join(', ')})`}`

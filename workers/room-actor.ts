@@ -2,6 +2,7 @@
  * The room actor: applies journal entries, fires timers, ticks. Worker thread; all of a room's author code runs from here, one turn at a
  * time. Invariant: what a turn does is a function of committed state and journal alone, so a successor that starts over comes to the same.
  */
+import { accepts } from '../src/base/input-order.js'
 import { nackBytesPerFlushMax, ticksBehindMax } from '../src/base/limits.js'
 import { inputWords, joinWords, leaveWhy, resumeWords, toWorker, type CountedMetric } from '../src/memory/crossing.js'
 import { hasEntries, nextEntry, type JournalEntry } from '../src/memory/journal.js'
@@ -21,6 +22,8 @@ export interface Actor {
   readonly report: Reporter
   /** A join or resume that the room refuses. */
   refuse(connection: number, code: string): void
+  /** An input came, but not all before it: the session's inputs are wanted from `number` on. */
+  want(slot: number, connection: number, number: number): void
   count(metric: CountedMetric, by: number): void
   /** Inputs that a client was told are applied, and that this room does not have. */
   lost(session: string, inputs: number): void
@@ -206,8 +209,12 @@ function eachOwned(room: ActiveRoom, slot: number, visit: (table: AuthorTable, r
 function applyInput(actor: Actor, entry: JournalEntry): void {
   const { room, report } = actor
   const { book, type } = room
-  const slot = word(room, entry, 1), number = word(room, entry, 4)
-  if (!book.has(slot) || book.connectionOf(slot) !== wide(room, entry, 2) || number <= book.appliedThroughOf(slot)) return
+  const slot = word(room, entry, 1), connection = wide(room, entry, 2), number = word(room, entry, 4)
+  if (!book.has(slot) || book.connectionOf(slot) !== connection) return
+  const verdict = accepts(book.appliedThroughOf(slot), word(room, entry, 5), number)
+  // What comes from another instance may have lost its predecessor on the way.
+  if (verdict === 'hole') return actor.want(slot, connection, book.appliedThroughOf(slot) + 1)
+  if (verdict === 'repeat') return
   book.setAppliedThrough(slot, number)
   room.moved.add(slot)
   const input = type.full.inputs[word(room, entry, 6)]

@@ -5,7 +5,7 @@
 import { keyWords } from '../src/base/key-stream.js'
 import { timersPerNameMax, userBytesMax } from '../src/base/limits.js'
 import { generationField, idField, type EntityTable, type FieldTable, type FullTables, type PublicTables } from '../src/schema/field-tables.js'
-import { fieldsOf, fullTablesOf, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
+import { fieldsOf, fullTablesOf, hashTables, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
 import { blockBytesFor } from '../src/memory/arena.js'
 import type { CatalogEntry } from '../src/memory/crossing.js'
 import { layoutRoom } from '../src/memory/room-layout.js'
@@ -19,6 +19,8 @@ export interface RoomType {
   readonly full: FullTables
   readonly tables: PublicTables
   readonly hash: number
+  /** Of the full field tables: what the room's log is written with. */
+  readonly fullHash: number
   readonly index: PublicIndex
   /** Full table numbers of the engine's tables. */
   readonly sessionsTable: number
@@ -46,10 +48,11 @@ const sessionsTable = (capacity: number): EntityTable => engineTable('$sessions'
   { ...serverText('user', userBytesMax), isJournaled: true },
 ])
 
-/** The room's own state: the key of its random numbers and how many were drawn, time, the last changed seq of its stream, and the last order given to a timer or a row. The servers' stream changes with every record. */
+/** The room's own state: the key of its random numbers and how many were drawn, time, the last changed seq of its stream, the last order given to a timer or a row, and who writes it: the module's version, the hash of its full field tables. The servers' stream changes with every record. */
 const roomTable = engineTable('$room', 1, [
   ...Array.from({ length: keyWords }, (_, n) => server(`random${n}`, 'u32', 4)), server('drawn', 'f64', 8),
   server('tick', 'f64', 8), server('timeMs', 'f64', 8), server('roomChangedSeq', 'f64', 8), server('order', 'f64', 8), server('locked', 'u8', 1),
+  server('version', 'u32', 4), server('tablesHash', 'u32', 4),
 ])
 
 const hidden = (field: FieldTable): FieldTable => ({ ...field, audience: 'server' })
@@ -77,7 +80,7 @@ export function createRoomType(module: RoomModule, number: number): RoomType {
   const tables = publicTablesOf(full)
   const tableNumber = (name: string): number => full.tables.findIndex((table) => table.name === name)
   return {
-    number, name: full.name, definition, full, tables, hash: schemaHash(tables), index: invertIndex(full, publicIndex(full)),
+    number, name: full.name, definition, full, tables, hash: schemaHash(tables), fullHash: hashTables(full.tables), index: invertIndex(full, publicIndex(full)),
     sessionsTable: tableNumber('$sessions'), roomTable: tableNumber('$room'), optionsTable: tableNumber('$options'),
     listingTable: tableNumber('$listing'),
     timerTables: new Map(Object.keys(definition.timers).map((name) => [name, tableNumber(`$timer:${name}`)])),
@@ -90,6 +93,6 @@ export const layoutLimitsOf = (type: RoomType): { sessions: number; generationFi
 
 /** What the main thread is told of a type. */
 export const catalogOf = (type: RoomType): CatalogEntry => {
-  const { number, name, tables, hash, full, definition: { opens, tickHz, flushHz, maxSessions, durability, version } } = type
-  return { number, name, tables, hash, listing: full.listing, opens, tickHz, flushHz, maxSessions, durability, version, blockBytes: blockBytesFor(layoutRoom(full, layoutLimitsOf(type), 0).bytes) }
+  const { number, name, tables, hash, full, definition: { opens, tickHz, flushHz, maxSessions, durability, whenDetached, version } } = type
+  return { number, name, tables, hash, listing: full.listing, opens, tickHz, flushHz, maxSessions, durability, whenDetached, version, blockBytes: blockBytesFor(layoutRoom(full, layoutLimitsOf(type), 0).bytes) }
 }

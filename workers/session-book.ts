@@ -14,8 +14,8 @@ import { engineColumn, engineText, refersToLiving, type AuthorTable } from './au
  */
 export interface BookedSession extends Session { readonly slot: number; readonly hasLeft: boolean }
 
-/** `order`: the last number given to a timer or a row, so that what came first is known to a successor too. */
-export interface Clock { tick: number; timeMs: number; roomChangedSeq: number; order: number; locked: number }
+/** `order`: the last number given to a timer or a row, so that what came first is known to a successor too. `version`, `tablesHash`: of whoever has run the room last. */
+export interface Clock { tick: number; timeMs: number; roomChangedSeq: number; order: number; locked: number; version: number; tablesHash: number }
 
 export interface SessionBook {
   readonly clock: Clock
@@ -208,7 +208,7 @@ function createClock(room: AuthorTable): Pick<SessionBook, 'clock' | 'random' | 
     const column = engineColumn(room, name)
     return { get: () => column[0], set: (value: number) => { column[0] = value }, enumerable: true }
   }
-  const names = ['tick', 'timeMs', 'roomChangedSeq', 'order', 'locked']
+  const names = ['tick', 'timeMs', 'roomChangedSeq', 'order', 'locked', 'version', 'tablesHash']
   const clock = Object.defineProperties({}, Object.fromEntries(names.map((name) => [name, field(name)]))) as Clock
   return { clock, ...createRandom(room) }
 }

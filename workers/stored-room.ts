@@ -1,12 +1,13 @@
 /**
- * A stored room: all of its committed tables, with the field tables that say what they are. One writer, one reader. Worker thread; the main
- * thread and the backplane see opaque bytes.
+ * A stored room: a snapshot of all its committed tables, with the field tables that say what they are, and the records behind it (stored-log.ts). One writer,
+ * one reader. Worker thread; the main thread and the backplane see opaque bytes.
  *
  *   the form of a snapshot area (area.ts): first an entry of the stream `tablesStream`, JSON of the full field tables; then chunks of
  *   the servers' stream with the full tables' numbers.
  */
 import type { RingWriter } from '../src/memory/ring.js'
 import { send, toMain, wideWords } from '../src/memory/crossing.js'
+import { isSame, start, type Position } from '../src/base/lineage.js'
 import { arenaBytesMax, rowsMax } from '../src/base/limits.js'
 import { isSlot, kinds, type EntityTable, type FieldTable } from '../src/schema/field-tables.js'
 import { serverStream, type SectionWriter } from '../src/wire/section.js'
@@ -16,6 +17,8 @@ import type { ActiveRoom } from './active-room.js'
 import { applyStateChunk } from './apply.js'
 import { isStateChunk } from './check-record.js'
 import { closeEntry, handOver, openArea, putTables, type Area } from './area.js'
+import { BadStore } from './bad-store.js'
+import { applyLog } from './stored-log.js'
 
 /** Beside the streams of the wire: the field tables themselves. */
 const tablesStream = 0xffff_ffff
@@ -37,9 +40,6 @@ export function putStored(area: Area): void {
   putTables(area, serverStream, room.plans, { table: ({ layout }) => layout.index, field: (_, field) => field }, 0)
 }
 
-/** What is stored of a room cannot be used; the message says why, in one line. */
-export class BadStore extends Error {}
-
 /** The entries of a stored room: field tables first, then chunks. Throws BadStore. */
 function* entriesOf(bytes: Uint8Array): Generator<{ readonly stream: number; readonly entry: Uint8Array }> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -51,27 +51,48 @@ function* entriesOf(bytes: Uint8Array): Generator<{ readonly stream: number; rea
   }
 }
 
-/** Reads a stored room as replicas of its tables, by the field tables that it was written with. Throws BadStore. */
-export function readStoredRoom(bytes: Uint8Array): Replica[] {
-  const replicas: Replica[] = []
+/** What is stored of a room: its newest snapshot, if there is one, and the records behind it. */
+export interface Stored { readonly state: Uint8Array | undefined; readonly records: readonly Uint8Array[] }
+
+/**
+ * Reads a stored room as replicas of its tables: the snapshot by the field tables that it was written with, and the records behind it by the same. Without a
+ * snapshot they reach back to the room's beginning, and `own` says what they speak of. `end`: the position of the last record. Throws BadStore.
+ */
+export function readStoredRoom(state: Uint8Array | undefined, records: readonly Uint8Array[], own: readonly EntityTable[], end: Position): readonly Replica[] {
   try {
-    for (const { stream, entry } of entriesOf(bytes)) {
-      if (stream !== tablesStream) readChunk(entry, replicas)
-      else if (replicas.length === 0) replicas.push(...readTables(entry).map(createReplica))
-      else throw new BadStore('there are field tables twice')
-    }
+    if (state === undefined && records.length === 0) throw new BadStore('there is neither a snapshot nor a log')
+    const { replicas, position } = state === undefined ? { replicas: own.map(createReplica), position: start } : readState(state)
+    if (records.length === 0) return replicas
+    const last = applyLog(replicas, records, position)
+    if (!isSame(last, end)) throw new BadStore(`its log ends with seq ${last.seq} of epoch ${last.epoch}, not with seq ${end.seq} of epoch ${end.epoch}`)
+    return replicas
   } catch (error) {
     throw error instanceof BadStore ? error : new BadStore((error as Error).message)
   }
+}
+
+/** A snapshot, and where it was taken: its chunks say it themselves. */
+function readState(bytes: Uint8Array): { readonly replicas: readonly Replica[]; readonly position: Position } {
+  const replicas: Replica[] = []
+  let position: Position | undefined
+  for (const { stream, entry } of entriesOf(bytes)) {
+    if (stream !== tablesStream) {
+      const { epoch, seq } = readChunk(entry, replicas)
+      if (position !== undefined && !isSame(position, { epoch, seq })) throw new BadStore('its chunks are of two states')
+      position = { epoch, seq }
+    } else if (replicas.length === 0) replicas.push(...readTables(entry).map(createReplica))
+    else throw new BadStore('there are field tables twice')
+  }
   if (replicas.length === 0) throw new BadStore('there are no field tables')
-  return replicas
+  return { replicas, position: position ?? start }
 }
 
 /**
- * Puts a stored room with this type's own field tables into committed columns, byte for byte. Nothing else of the room is in use yet: each chunk lies in its
+ * Puts a stored room with this type's field tables into committed columns, byte for byte. Nothing else of the room is in use yet: each chunk lies in its
  * history meanwhile. Throws BadStore.
  */
-export function commitStored({ arena, layout, type }: ActiveRoom, bytes: Uint8Array): void {
+export function commitStored({ arena, layout, type }: ActiveRoom, bytes: Uint8Array | undefined): void {
+  if (bytes === undefined) throw new BadStore('its owner has given no state')
   for (const { stream, entry } of entriesOf(bytes)) {
     if (stream === tablesStream) {
       if (new TextDecoder().decode(entry) !== JSON.stringify(type.full.tables)) throw new BadStore('its owner has other field tables')
@@ -84,13 +105,25 @@ export function commitStored({ arena, layout, type }: ActiveRoom, bytes: Uint8Ar
   }
 }
 
-function readChunk(entry: Uint8Array, replicas: readonly Replica[]): void {
+function readChunk(entry: Uint8Array, replicas: readonly Replica[]): Position {
   const section = openSection(entry.buffer as ArrayBuffer)
   if (section === undefined) throw new BadStore('a chunk is no section')
   applySection(section, replicas, { nowMs: 0, intervalMs: 0 })
+  return section
 }
 
 const isCount = (value: unknown, max: number): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max
+
+/** The field tables that a stored form was written with. Throws BadStore. */
+export function tablesOfState(bytes: Uint8Array): EntityTable[] {
+  const [first] = entriesOf(bytes)
+  if (first?.stream !== tablesStream) throw new BadStore('there are no field tables')
+  try {
+    return readTables(first.entry)
+  } catch (error) {
+    throw error instanceof BadStore ? error : new BadStore((error as Error).message)
+  }
+}
 
 function readTables(json: Uint8Array): EntityTable[] {
   const tables = JSON.parse(new TextDecoder().decode(json)) as EntityTable[]

@@ -11,7 +11,7 @@ import { atInputRing, atWake } from '../src/memory/arena-layout.js'
 import { openFlags, openWords, send, toMain, wideWords, type ReportLevel, type WorkerTally } from '../src/memory/crossing.js'
 import { inputRingBytes } from '../src/base/limits.js'
 import { hasEntries } from '../src/memory/journal.js'
-import { atStays, atTickUs } from '../src/memory/room-layout.js'
+import { atFollows, atStays, atTickUs } from '../src/memory/room-layout.js'
 import { createRingReader, sleepOn, wakeCount, type RingWriter } from '../src/memory/ring.js'
 import { packToBytes } from '../src/wire/fields.js'
 import type { SectionWriter } from '../src/wire/section.js'
@@ -24,13 +24,14 @@ import { committedSeq } from './history.js'
 import { drainInbox, type InboxHandlers } from './inbox.js'
 import { serveFetches } from './fetch.js'
 import { followRecord } from './following.js'
-import { attachRoom, openRoom, stepDown, takeOver } from './open-room.js'
+import { attachRoom, openRoom, stepDown, takeOver, takeOverForeign } from './open-room.js'
 import { addTurn, createLoadWindow, lookAtLoad, type LoadWindow } from './load.js'
 import { isDeadlyToOpen, isDoomed } from './poison.js'
 import { endSession, isDue, takeTurn, type Actor } from './room-actor.js'
 import type { RoomType } from './room-type.js'
 import { serveWaiting } from './snapshots.js'
 import { handToStore, isStored, isStoreDue, saveRoom } from './storing.js'
+import type { Stored } from './stored-room.js'
 import { countTurn, isTallyDue, takeTally, type Tally } from './tally.js'
 import type { Teller } from './teller.js'
 
@@ -52,7 +53,7 @@ export interface Worker {
   tell(told: WorkerTally): void
   ringBell(): void
   /** What the main thread has posted as stored of a room, once. */
-  takeStored(roomKey: number): Uint8Array | undefined
+  takeStored(roomKey: number): Stored | undefined
 }
 
 /** Longest sleep: a worker that has nothing to do still counts its turns, so that it is seen to live. */
@@ -75,7 +76,7 @@ export async function runLoop(worker: Worker): Promise<void> {
   const handlers = inboxHandlers(worker, () => { stopped = true })
   while (!stopped) {
     const wakes = wakeCount(arena, atWake)
-    const isMore = drainInbox(input, handlers)
+    const left = drainInbox(input, handlers)
     closeDoomed(worker)
     const dueMs = runRooms(worker), isPaid = worker.teller.pay()
     if (worker.output.head !== rungAt) {
@@ -88,7 +89,7 @@ export async function runLoop(worker: Worker): Promise<void> {
     worker.tally.busyMs += now - awakeMs
     if (isTallyDue(worker.tally, now)) tellTally(worker, now)
     if (now - lookMs >= lookEveryMs) { lookMs = now; tellLoad(worker, load, now) }
-    const ms = isMore ? 0 : Math.min(dueMs - now, isPaid ? sleepMsMax : retryMs)
+    const ms = left === 'more' ? 0 : Math.min(dueMs - now, isPaid && left === 'nothing' ? sleepMsMax : retryMs)
     if (ms > 0 && !stopped) sleepOn(arena, atWake, wakes, ms)
     awakeMs = ms > 0 ? monotonicMs() : now
   }
@@ -104,10 +105,11 @@ function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
     open: (at, bytes) => open(worker, at, bytes),
     record: (room, at, bytes) => {
       const followed = followRecord(worker.flusher, room, at, bytes)
-      if (followed === 'applied' || followed === 'repeat') return
-      worker.teller.tell(toMain.behind, [room.key, ...wideWords(room.epoch), ...wideWords(committedSeq(room.arena, room.layout))], encode(followed))
+      if (followed === 'no-space') return false
+      if (followed !== 'applied' && followed !== 'repeat') worker.teller.tell(toMain.behind, [room.key, ...wideWords(room.epoch), ...wideWords(committedSeq(room.arena, room.layout))], encode(followed))
+      return true
     },
-    own: (room, epoch) => { if (room.isFollowing && !takeOver(worker.context, worker.actors.get(room.key)!, epoch)) room.closing ??= 'room-failed' },
+    own: (room, epoch) => !room.isFollowing || own(worker, worker.actors.get(room.key)!, epoch),
     follow: (room) => { if (!room.isFollowing) stepDown(worker.actors.get(room.key)!) },
     release: (key) => {
       // A followed room ends with this word; and a thread that died between its own and this answer has left a room that its successor took over.
@@ -119,6 +121,23 @@ function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
     refuse: (roomKey, connection, code) => worker.context.refuse(roomKey, connection, code),
     nack: (roomKey, slot, connection, number, code) => worker.teller.tell(toMain.nack, [roomKey, slot, ...wideWords(connection), number], encode(code)),
   }
+}
+
+/** A followed room is this instance's own; false if that has to wait until its area is free. */
+function own(worker: Worker, actor: Actor, epoch: number): boolean {
+  const { room } = actor, type = worker.types[room.type.number]
+  if (room.type === type) {
+    if (!takeOver(worker.context, actor, epoch)) room.closing ??= 'room-failed'
+    return true
+  }
+  if (!isAreaFree(room)) return false
+  const opened = takeOverForeign(worker.context, actor, epoch, type)
+  if (typeof opened === 'string') worker.teller.tell(toMain.failed, [room.key], encode(opened))
+  else {
+    worker.actors.set(room.key, opened)
+    tellOpen(worker, opened)
+  }
+  return true
 }
 
 const encoder = new TextEncoder()
@@ -158,7 +177,12 @@ function recoverRooms(worker: Worker): void {
   for (const block of openBlocks(worker.arena)) {
     if (isDoomed(worker.arena, block)) { worker.doomed.set(block.roomKey, block); continue }
     const actor = attachRoom(worker.context, block, worker.types)
-    if (actor === undefined) { freeBlock(worker.arena, block); continue }
+    if (actor === undefined) {
+      // Whoever follows it here asks its owner anew; of a room that was not open yet nobody is to hear.
+      if (worker.arena.u32[(block.address + atFollows) >>> 2] === 1) worker.teller.tell(toMain.behind, [block.roomKey, 0, 0, 0, 0], encode('gap'))
+      freeBlock(worker.arena, block)
+      continue
+    }
     worker.actors.set(block.roomKey, actor)
     // The thread before may have owed it.
     tellOpen(worker, actor)
@@ -286,7 +310,8 @@ function shouldClose(room: ActiveRoom, nowMs: number): boolean {
 function close(worker: Worker, actor: Actor): void {
   const { room } = actor
   const { handlers: { onClose }, durability } = room.type.definition
-  const isKept = room.closing === undefined && durability !== 'none'
+  // One that could not be taken over is as whole as it was.
+  const isKept = (room.closing === undefined || room.closing === 'room-failed') && durability !== 'none'
   if (!isKept && !room.isEnded) {
     if (onClose !== undefined) guard(room, actor.report, 'onClose', '', 0, () => onClose(room.author))
     room.isEnded = true

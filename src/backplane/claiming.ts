@@ -7,9 +7,12 @@
 import type { Turn } from './protocol.js'
 import { ask } from './replica.js'
 
+/** What was refused for no reason of its own is tried again after so long. Where a lease never ends, too. */
+export const againMs = (leaseMs: number): number => Math.min(leaseMs / 10, 500)
+
 /** Soon, and not at the same moment as everybody else. */
 export function lookSoon<B>({ room, nowMs }: Turn<B>, afterMs = 0): void {
-  room.claimAtMs = nowMs + afterMs + room.settings.random() * room.settings.leaseMs / 20
+  room.claimAtMs = nowMs + afterMs + room.settings.random() * againMs(room.settings.leaseMs) / 2
 }
 
 /** Asks Redis who owns the room, and takes it if nobody does and this instance may. */
@@ -40,5 +43,5 @@ export function hearUnowned<B>(turn: Turn<B>): void {
   room.isOwnerRunning = false
   if (room.orphanedAtMs === Infinity) room.orphanedAtMs = nowMs + room.settings.leaseMs / 2
   const waitMs = room.position === undefined ? room.orphanedAtMs - nowMs : 0
-  lookSoon(turn, Math.max(waitMs, room.claimNotBeforeMs - nowMs, room.settings.leaseMs / 10))
+  lookSoon(turn, Math.max(waitMs, room.claimNotBeforeMs - nowMs, againMs(room.settings.leaseMs)))
 }

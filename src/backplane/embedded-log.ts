@@ -8,8 +8,14 @@ import { isBehind, type LoggedRecord, type Position } from './backplane.js'
 import { written, type LogKey, type StoreFile } from './store-file.js'
 import { readLogged, writeLogged } from './stored-value.js'
 
-/** A record on its way. */
-interface Append { readonly key: LogKey; readonly value: Buffer; readonly done: () => void; readonly failed: (error: unknown) => void }
+/** A record on its way; `before`: where the log ended. */
+interface Append {
+  readonly key: LogKey
+  readonly value: Buffer
+  readonly before: Position | undefined
+  readonly done: () => void
+  readonly failed: (error: unknown) => void
+}
 
 export interface EmbeddedLog {
   readonly path: string
@@ -30,14 +36,15 @@ export function appendRecord(log: EmbeddedLog, roomId: string, logged: LoggedRec
   if (end?.epoch === epoch && seq > end.seq + 1) throw problem('log-gap')
   log.ends.set(roomId, { epoch, seq })
   return new Promise((done, failed) => {
-    log.appends.push({ key: [roomId, epoch, seq], value: Buffer.from(writeLogged(logged)), done, failed })
+    log.appends.push({ key: [roomId, epoch, seq], value: Buffer.from(writeLogged(logged)), before: end, done, failed })
     if (!log.isWriting) void writeAppends(log)
   })
 }
 
-function endOf({ ends, ops }: EmbeddedLog, roomId: string): Position | undefined {
-  const known = ends.get(roomId)
-  if (known !== undefined) return known
+const endOf = (log: EmbeddedLog, roomId: string): Position | undefined => log.ends.get(roomId) ?? lastLogged(log, roomId)
+
+/** The last record that is on the disk. */
+export function lastLogged({ ops }: EmbeddedLog, roomId: string): Position | undefined {
   for (const [, epoch, seq] of ops.getKeys({ start: [roomId, Number.MAX_VALUE, 0], end: [roomId, 0, 0], reverse: true, limit: 1 })) return { epoch, seq }
   return undefined
 }
@@ -51,10 +58,13 @@ async function writeAppends(log: EmbeddedLog): Promise<void> {
       await written(log, log.ops.batch(() => { for (const { key, value } of batch) void log.ops.put(key, value) }))
       for (const { done } of batch) done()
     } catch (error) {
-      // What follows them must not be in the log without them.
+      // What follows them must not be in the log without them: it ends where it did before the first.
       const all = [...batch, ...log.appends]
       log.appends = []
-      for (const { key: [roomId] } of all) log.ends.delete(roomId)
+      for (const { key: [roomId], before } of [...all].reverse()) {
+        if (before === undefined) log.ends.delete(roomId)
+        else log.ends.set(roomId, before)
+      }
       for (const { failed } of all) failed(error)
     }
   }
@@ -70,12 +80,12 @@ export const readRecords = ({ ops }: EmbeddedLog, roomId: string, { epoch, seq }
     throw new KasagiError('data-bad', `the log of ${roomId} is damaged at ${keyEpoch}-${keySeq}; nothing was changed`)
   })
 
-/** Inside a batch: removes what lies before a position. The record at it stays. */
+/** Inside a batch: removes what lies before a position. */
 export function cutLog({ ops }: EmbeddedLog, roomId: string, { epoch, seq }: Position): void {
   for (const key of ops.getKeys({ start: [roomId, 0, 0], end: [roomId, epoch, seq] })) void ops.remove(key)
 }
 
-/** The log goes on behind a stored snapshot, if it does not reach further. */
+/** The log of the owner that has stored a snapshot goes on behind it, if it does not reach further. */
 export function continueLog(log: EmbeddedLog, roomId: string, { epoch, seq }: Position): void {
   const end = endOf(log, roomId)
   if (end === undefined || isBehind(end, { epoch, seq })) log.ends.set(roomId, { epoch, seq })

@@ -7,15 +7,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { wallMs } from '../base/clock.js'
 import { KasagiError } from '../base/errors.js'
+import { isNewer } from '../base/lineage.js'
 import { logPageRecords } from '../base/limits.js'
 import {
-  epochOf, isBehind, isEpoch, isNext, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position, type StoredSnapshot,
+  epochOf, isBehind, isEpoch, isNext, StaleError, type Backplane, type BackplaneEvents, type DirectoryEntry, type Follower, type LoggedRecord, type Position,
+  type StoredSnapshot,
 } from './backplane.js'
 import { takeDataFolder } from './data-folder.js'
-import { appendRecord, continueLog, createEmbeddedLog, cutLog, readRecords, removeLog, type EmbeddedLog } from './embedded-log.js'
+import { appendRecord, continueLog, createEmbeddedLog, cutLog, lastLogged, readRecords, removeLog, type EmbeddedLog } from './embedded-log.js'
 import { createRoomOrder, ended, runAlone, runBeside, type RoomOrder } from './room-order.js'
 import { epochKey, openStoreFile, snapshotKey, written, type StoreFile } from './store-file.js'
-import { readStored, writeStored } from './stored-value.js'
+import { readStored, writeStored, type StoredValue } from './stored-value.js'
 import { createUnanswered, runCounted, type Unanswered } from './unanswered.js'
 
 /** `killed`: the process that held the folder before, if it ended without letting go of it. */
@@ -63,7 +65,10 @@ function backplaneOver(store: Store, place: string, close: () => Promise<void>):
   return {
     place, close, instance: 0, leaseMs: Infinity,
     listen: (events) => { store.events = events },
-    claim: (roomId, { seen, version }) => runAlone(order, roomId, async () => ({ kind: 'granted', epoch: await grant(store, roomId, seen, version, 0) })),
+    claim: (roomId, { seen, version }) => runAlone(order, roomId, async () => {
+      const stored = storedPosition(store, roomId), previous = readEpoch(store.rooms, roomId).epoch
+      return { kind: 'granted', epoch: await grant(store, roomId, seen, version, 0), previous, stored }
+    }),
     renew: (roomId, at) => runAlone(order, roomId, () => renew(store, roomId, at)),
     release: (roomId, epoch) => runAlone(order, roomId, async () => {
       checkOwner(store.rooms, roomId, epoch)
@@ -73,8 +78,8 @@ function backplaneOver(store: Store, place: string, close: () => Promise<void>):
       checkOwner(store.rooms, roomId, epoch)
       return grant(store, roomId, epoch, version, to)
     }),
-    load: (roomId) => runAlone(order, roomId, async () => readSnapshot(store.rooms, roomId)),
-    store: (roomId, snapshot) => runAlone(order, roomId, () => storeSnapshot(store, roomId, snapshot)),
+    load: (roomId) => runAlone(order, roomId, async () => readValue(store.rooms, roomId)?.snapshot),
+    store: (roomId, epoch, snapshot) => runAlone(order, roomId, () => storeSnapshot(store, roomId, epoch, snapshot)),
     remove: (roomId, epoch) => runAlone(order, roomId, async () => {
       checkOwner(store.rooms, roomId, epoch)
       await written(store, store.rooms.batch(() => {
@@ -118,15 +123,24 @@ async function renew({ path, rooms }: StoreFile, roomId: string, { epoch, versio
   return 'restored'
 }
 
-async function storeSnapshot({ path, rooms, log }: Store, roomId: string, snapshot: StoredSnapshot): Promise<void> {
-  checkOwner(rooms, roomId, snapshot.epoch)
-  const old = readSnapshot(rooms, roomId)
-  if (old !== undefined && isBehind(snapshot, old)) throw new KasagiError('stale', `${roomId} is stored at seq ${old.seq} already, not ${snapshot.seq}`)
+async function storeSnapshot({ path, rooms, log }: Store, roomId: string, epoch: number, snapshot: StoredSnapshot): Promise<void> {
+  checkOwner(rooms, roomId, epoch)
+  const { seq } = snapshot, old = readValue(rooms, roomId), value = Buffer.from(writeStored({ by: epoch, snapshot }))
+  if (old !== undefined && isBehind({ epoch, seq }, { epoch: old.by, seq: old.snapshot.seq })) {
+    throw new StaleError(`${roomId} is stored at seq ${old.snapshot.seq} by epoch ${old.by} already, not at ${seq} by ${epoch}`, old.by, 0)
+  }
   await written({ path }, rooms.batch(() => {
-    void rooms.put(snapshotKey(roomId), Buffer.from(writeStored(snapshot)))
-    cutLog(log, roomId, snapshot)
+    void rooms.put(snapshotKey(roomId), value)
+    cutLog(log, roomId, { epoch, seq: seq + 1 })
   }))
-  continueLog(log, roomId, snapshot)
+  continueLog(log, roomId, { epoch, seq })
+}
+
+/** Where snapshot and log lead to. */
+function storedPosition({ rooms, log }: Store, roomId: string): Position | undefined {
+  const snapshot = readValue(rooms, roomId)?.snapshot, last = lastLogged(log, roomId)
+  if (last !== undefined && isNewer(last, snapshot)) return last
+  return snapshot && { epoch: snapshot.epoch, seq: snapshot.seq }
 }
 
 function readEpoch(rooms: Rooms, roomId: string): Epoch {
@@ -141,17 +155,17 @@ function readEpoch(rooms: Rooms, roomId: string): Epoch {
 
 const writeEpoch = ({ path, rooms }: Pick<StoreFile, 'path' | 'rooms'>, roomId: string, epoch: Epoch): Promise<void> => written({ path }, rooms.put(epochKey(roomId), Buffer.from(JSON.stringify(epoch))))
 
-function readSnapshot(rooms: Rooms, roomId: string): StoredSnapshot | undefined {
+function readValue(rooms: Rooms, roomId: string): StoredValue | undefined {
   const bytes = rooms.get(snapshotKey(roomId))
   if (bytes === undefined) return undefined
-  const snapshot = readStored(bytes as unknown as Uint8Array)
-  if (snapshot === undefined) throw new KasagiError('data-bad', `what is stored of ${roomId} is damaged; nothing was changed`)
-  return snapshot
+  const value = readStored(bytes as unknown as Uint8Array)
+  if (value === undefined) throw new KasagiError('data-bad', `what is stored of ${roomId} is damaged; nothing was changed`)
+  return value
 }
 
 function checkOwner(rooms: Rooms, roomId: string, epoch: number): void {
   const known = readEpoch(rooms, roomId)
-  if (known.epoch !== epoch) throw new KasagiError('stale', `${roomId} belongs to epoch ${known.epoch}, not ${epoch}`)
+  if (known.epoch !== epoch) throw new StaleError(`${roomId} belongs to epoch ${known.epoch}, not ${epoch}`, known.epoch, 0)
 }
 
 function publish(store: Store, roomId: string, { epoch, seq, record }: LoggedRecord, isLogged: boolean): Promise<void> {

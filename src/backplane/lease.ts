@@ -9,7 +9,7 @@ import type { Of, Turn } from './protocol.js'
 import { ask } from './replica.js'
 
 /** A lease ends this much early: clocks of two machines do not run at one speed. */
-export const leaseEnd = (sentMs: number, leaseMs: number): number => sentMs + leaseMs - Math.max(50, leaseMs / 10)
+export const leaseEnd = (sentMs: number, leaseMs: number): number => leaseMs === Infinity ? Infinity : sentMs + leaseMs - Math.max(50, leaseMs / 10)
 
 /** Every beat: renew, say that the room lives, and look who else does. */
 export function tickLease<B>(turn: Turn<B>): void {

@@ -4,6 +4,7 @@
  * With ops-sync nothing goes to anybody before the log has it, and the room stops flushing when `unloggedMax` records wait. The log has no holes:
  * its script takes a record only behind the one before it, or behind a stored snapshot. Where it cannot go on, a snapshot is stored and it begins there.
  */
+import { againMs } from './claiming.js'
 import type { Of, Turn } from './protocol.js'
 
 /** Records that may wait for the log before the room stands still. */
@@ -26,7 +27,7 @@ export function hearFlushed<B>(turn: Turn<B>, { seq }: Of<B, 'flushed'>): void {
 function sendRecords<B>(turn: Turn<B>): void {
   const { room, nowMs, effects } = turn
   if (room.isStoring || (room.retryLogAtMs !== Infinity && nowMs < room.retryLogAtMs)) return
-  if (!room.isReachable) { room.retryLogAtMs = nowMs + room.settings.leaseMs / 10; return }
+  if (!room.isReachable) { room.retryLogAtMs = nowMs + againMs(room.settings.leaseMs); return }
   room.retryLogAtMs = Infinity
   // What this epoch continues was never logged here: the log begins behind a snapshot.
   if (room.loggedSeq < room.lineage.at(-1)!.forkSeq) return store(turn)
@@ -49,7 +50,7 @@ function reach<B>({ room, effects }: Turn<B>, seq: number): void {
 export function hearLogFailed<B>({ room, nowMs }: Turn<B>, { epoch }: Of<B, 'logFailed'>): void {
   if (epoch !== room.epoch) return
   room.sentSeq = Math.min(room.sentSeq, room.loggedSeq)
-  room.retryLogAtMs = nowMs + room.settings.leaseMs / 10
+  room.retryLogAtMs = nowMs + againMs(room.settings.leaseMs)
 }
 
 export function hearLogGap<B>(turn: Turn<B>, { epoch }: Of<B, 'logGap'>): void {
@@ -74,7 +75,7 @@ export function hearStored<B>(turn: Turn<B>, { epoch, seq }: Of<B, 'stored'>): v
 export function hearStoreFailed<B>({ room, nowMs }: Turn<B>): void {
   if (!room.isStoring) return
   room.isStoring = false
-  room.retryLogAtMs = nowMs + room.settings.leaseMs / 10
+  room.retryLogAtMs = nowMs + againMs(room.settings.leaseMs)
   room.sentSeq = Math.min(room.sentSeq, room.loggedSeq)
 }
 

@@ -12,7 +12,7 @@
  * Invariants: every write names the epoch that it was made with, and Redis refuses all but the last one granted; an owner counts as attached only
  * before its lease's end, which lies before anybody else can win the room; of two owners the higher epoch wins, everywhere.
  */
-import { claim, hearHeld, hearUnowned, lookSoon } from './claiming.js'
+import { againMs, claim, hearHeld, hearUnowned, lookSoon } from './claiming.js'
 import { becomeEdge, hearAnswer, hearBeat, hearHanded, hearProposal, hearRecord, hearReleased, tickEdge } from './follow.js'
 import { beginHandOver, drain, hearConfirmed, hearHandedOver, hearHandOverFailed, hearRefused, letGo, tickHanding } from './hand-over.js'
 import { hearRenewed, hearStale, tickLease } from './lease.js'
@@ -68,7 +68,7 @@ function dispatch<B>(turn: Turn<B>, event: Event<B>): void {
     case 'held': room.isClaiming = false; return room.role === 'following' ? hearHeld(turn, event.owner, event.epoch, event.leftMs) : undefined
     case 'unowned': room.isClaiming = false; return room.role === 'following' ? hearUnowned(turn) : undefined
     case 'versionOlder': room.isClaiming = false; room.isOlder = true; return lookSoon(turn, room.settings.leaseMs / 4)
-    case 'claimFailed': room.isClaiming = false; return lookSoon(turn, room.settings.leaseMs / 10)
+    case 'claimFailed': room.isClaiming = false; return lookSoon(turn, againMs(room.settings.leaseMs))
     case 'renewed': return hearRenewed(turn, event)
     case 'renewFailed': room.isRenewing = false; return
     case 'stale': return hearStale(turn, event)

@@ -126,7 +126,7 @@ async function answered<T>(reply: Promise<T>): Promise<T> {
   } catch (error) {
     const text = error instanceof Error ? error.message.split('\n')[0] : String(error)
     // Redis's own refusals bear this name; everything else means that no answer came.
-    if (!(error instanceof Error) || error.name !== 'ReplyError') throw new KasagiError('store-lost', text)
+    if (!(error instanceof Error) || error.name !== 'ReplyError') throw new KasagiError('store-lost', text.startsWith('Reached the max retries') ? 'the connection was lost before the answer came' : text)
     throw new KasagiError(text.startsWith('WRONGTYPE') ? 'data-bad' : 'store-failed', text)
   }
 }

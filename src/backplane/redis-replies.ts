@@ -1,9 +1,11 @@
 /** What Redis answers, read with suspicion: anybody may write its keys. Main thread. Throws KasagiError, and changes nothing. */
 import { KasagiError } from '../base/errors.js'
 import { directoryRoomsMax, storedBytesMax } from '../base/limits.js'
-import { hashBytes } from '../base/hash.js'
-import { isBehind, isNext, type Claim, type DirectoryEntry, type LoggedRecord, type Position, type StoredSnapshot } from './backplane.js'
+import { hashBytes, hashText } from '../base/hash.js'
+import { isNewer } from '../base/lineage.js'
+import { isBehind, isNext, StaleError, type Claim, type DirectoryEntry, type LoggedRecord, type Position, type StoredSnapshot } from './backplane.js'
 import { bytesOf, type Reply } from './redis-connection.js'
+import { parseLineage } from './stored-lineage.js'
 
 const bad = (what: string): KasagiError => new KasagiError('data-bad', `${what} in Redis is none of ours; nothing was changed`)
 
@@ -22,7 +24,6 @@ export function numberOf(reply: Reply | undefined, what: string): number {
 }
 
 const refusals: Record<string, (of: string, detail: string) => string> = {
-  'stale': (of, epoch) => `${of} belongs to epoch ${epoch}, or has a later snapshot`,
   'version-older': (of, version) => `${of} was run by version ${version}`,
   'log-older': (of, seq) => `the log of ${of} has this already${seq === '' ? '' : `, it ends with seq ${seq}`}`,
   'log-gap': (of, seq) => `the log of ${of} ends with seq ${seq}`,
@@ -32,23 +33,43 @@ const refusals: Record<string, (of: string, detail: string) => string> = {
 export function answerOf(reply: Reply, of: string): readonly Reply[] {
   const answer = listOf(reply, `the answer about ${of}`), word = textOf(answer[0])
   if (word === 'data-bad') throw bad(`${textOf(answer[1])} of ${of}`)
+  if (word === 'stale') {
+    const [by, owner] = answer.slice(1).map((part) => numberOf(part, `the epoch of ${of}`))
+    throw new StaleError(`${of} belongs to epoch ${by}, or has a later snapshot`, by, owner)
+  }
   if (Object.hasOwn(refusals, word)) throw new KasagiError(word, refusals[word](of, textOf(answer[1])))
   return answer
 }
 
 export function claimOf(answer: readonly Reply[], roomId: string): Claim {
-  const what = `the lease of ${roomId}`
-  if (textOf(answer[0]) === 'granted') return { kind: 'granted', epoch: numberOf(answer[1], what) }
+  const what = `the lease of ${roomId}`, word = textOf(answer[0])
+  if (word === 'granted') return { kind: 'granted', epoch: numberOf(answer[1], what), previous: numberOf(answer[2], what), stored: storedOf(answer.slice(3), what) }
+  if (word === 'unowned') return { kind: 'unowned', epoch: numberOf(answer[1], what) }
   const [instance, epoch, seq, ttlMs] = answer.slice(1).map((part) => numberOf(part, what))
   return { kind: 'held', lease: { instance, epoch, seq }, ttlMs }
 }
 
+/** The newer of two positions, each of which may be absent. */
+function storedOf(answer: readonly Reply[], what: string): Position | undefined {
+  let newest: Position | undefined
+  for (const at of [0, 2]) {
+    if (textOf(answer[at]) === '') continue
+    const position = { epoch: numberOf(answer[at], what), seq: numberOf(answer[at + 1], what) }
+    if (isNewer(position, newest)) newest = position
+  }
+  return newest
+}
+
+/** What a snapshot bears as `hash`: over the data's own, and the lineage. */
+export const snapshotHash = (data: Uint8Array, lineage: string): number => hashText(`${hashBytes(data)} ${lineage}`)
+
 export function snapshotOf(answer: readonly Reply[], roomId: string): StoredSnapshot | undefined {
   if (answer.every((part) => part === null)) return undefined
-  const what = `the snapshot of ${roomId}`, [stored] = answer.slice(6), data = stored instanceof Buffer ? bytesOf(stored) : undefined
+  const what = `the snapshot of ${roomId}`, [forks, stored] = answer.slice(6), data = stored instanceof Buffer ? bytesOf(stored) : undefined
   const [epoch, seq, tick, ts, version, hash] = answer.slice(0, 6).map((part) => numberOf(part, what))
-  if (data === undefined || hashBytes(data) !== hash) throw bad(what)
-  return { epoch, seq, tick, ts, version, data }
+  const text = textOf(forks), lineage = parseLineage(text, epoch)
+  if (data === undefined || lineage === undefined || snapshotHash(data, text) !== hash) throw bad(what)
+  return { epoch, seq, tick, ts, version, lineage, data }
 }
 
 /** The records of a page behind `after`, in order and without holes. `read`: the record before them, if any was read. */

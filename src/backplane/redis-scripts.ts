@@ -27,84 +27,111 @@ local function numberOf(text)
 end
 `
 
-/** Refuses who does not hold the last epoch granted. */
-const fence = `
-local known = redis.call('HGET', KEYS[1], 'epoch')
-if known ~= ARGV[1] then return {'stale', known or '0'} end
+/** A refusal: the last epoch granted, and who holds the lease. */
+const stale = `
+local function stale(epoch) return {'stale', epoch or '0', redis.call('HGET', KEYS[2], 'instance') or '0'} end
 `
 
-/** A new epoch above `stored` and `seen`, with the bits of the instance in ARGV[2]; and the lease that goes with it. */
+/** Refuses who does not hold the last epoch granted. */
+const fence = `${stale}
+local known = redis.call('HGET', KEYS[1], 'epoch')
+if known ~= ARGV[1] then return stale(known) end
+`
+
+/**
+ * A new epoch above `stored` and `seen`, with the bits of the instance in ARGV[2] and the random step of ARGV[6] ahead; and the lease that goes with it,
+ * for ARGV[5].
+ */
 const grant = `
-local function grant(stored, seen, version, seq, leaseMs)
+local function grant(stored, seen, version, seq)
   local time = redis.call('TIME')
-  local high = math.max(math.floor(stored / 1024) + 1, math.floor(seen / 1024) + 1, time[1] * 1000 + math.floor(time[2] / 1000))
+  local high = math.max(math.floor(stored / 1024) + 1, math.floor(seen / 1024) + 1, time[1] * 1000 + math.floor(time[2] / 1000)) + ARGV[6]
   local epoch = high * 1024 + ARGV[2] % 1024
   if epoch >= 9007199254740992 then return {'data-bad', 'epoch'} end
   local text = string.format('%.0f', epoch)
   redis.call('HSET', KEYS[1], 'epoch', text, 'version', version)
-  redis.call('HDEL', KEYS[1], 'logged')
+  redis.call('HDEL', KEYS[1], 'logged', 'released')
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[2], 'instance', ARGV[2], 'epoch', text, 'seq', seq)
-  redis.call('PEXPIRE', KEYS[2], leaseMs)
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
   return {'granted', text}
 end
 `
 
 export const scripts = {
-  /** ARGV: 0, instance, seen, version, leaseMs. */
+  /**
+   * ARGV: what may be taken, instance, seen, version, leaseMs, the random step. Granted: the epoch, the one granted before, and epoch and seq of the
+   * snapshot and of the log's last record, empty for what is absent.
+   */
   claim: script(`${numberOf}${grant}
-local known = redis.call('HMGET', KEYS[1], 'epoch', 'version')
-local stored = redis.call('HMGET', KEYS[3], 'epoch', 'version')
-local logged = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)[1]
-local granted, written, last = numberOf(known[1]), numberOf(stored[1]), numberOf(logged and string.match(logged[1], '^%d+'))
-local run, wrote = numberOf(known[2]), numberOf(stored[2])
-if not granted or not written or not last or not run or not wrote then return {'data-bad', 'epoch'} end
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'version', 'released')
+local stored = redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'version', 'by')
+local lease, leftMs = redis.call('HMGET', KEYS[2], 'instance', 'epoch', 'seq'), redis.call('PTTL', KEYS[2])
+local entry = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)[1]
+local logEpoch, logSeq = string.match(entry and entry[1] or '', '^(%d+)%-(%d+)$')
+local granted, run = numberOf(known[1]), numberOf(known[2])
+local written, at, wrote, by = numberOf(stored[1]), numberOf(stored[2]), numberOf(stored[3]), numberOf(stored[4])
+local last, top = numberOf(logEpoch), numberOf(logSeq)
+if not (granted and run and written and at and wrote and by and last and top) then return {'data-bad', 'epoch'} end
+if lease[1] then
+  for part = 1, 3 do if not lease[part] or not numberOf(lease[part]) then return {'data-bad', 'lease'} end end
+  if leftMs < 0 then return {'data-bad', 'lease'} end
+  if leftMs > tonumber(ARGV[5]) then
+    redis.call('PEXPIRE', KEYS[2], ARGV[5])
+    leftMs = ARGV[5]
+  end
+  if lease[1] ~= ARGV[2] then return {'held', lease[1], lease[2], lease[3], tostring(leftMs)} end
+end
+local isFree = granted == 0 or known[3] or lease[1]
+if ARGV[1] == 'nothing' or ARGV[1] == 'free' and not isFree then return {'unowned', known[1] or '0'} end
 local version = math.max(run, wrote)
 if version > tonumber(ARGV[4]) then return {'version-older', string.format('%.0f', version)} end
-local lease = redis.call('HMGET', KEYS[2], 'instance', 'epoch', 'seq')
-if lease[1] and lease[1] ~= ARGV[2] then return {'held', lease[1], lease[2] or '', lease[3] or '', tostring(redis.call('PTTL', KEYS[2]))} end
-return grant(math.max(granted, written, last), tonumber(ARGV[3]), ARGV[4], '0', ARGV[5])
+local answer = grant(math.max(granted, written, by, last), tonumber(ARGV[3]), ARGV[4], '0')
+if answer[1] ~= 'granted' then return answer end
+return {'granted', answer[2], known[1] or '0', stored[1] or '', stored[2] or '', logEpoch or '', logSeq or ''}
 `),
 
   /**
    * ARGV: epoch, instance, seq, version, leaseMs. A Redis without memory refuses a script whose first write is HSET, not one that begins with PEXPIRE: so
    * owners keep their rooms.
    */
-  renew: script(`${numberOf}
+  renew: script(`${numberOf}${stale}
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'version')
 local answer = 'renewed'
 if known[1] == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[5]) end
 if known[1] ~= ARGV[1] then
   local epoch, version = numberOf(known[1]), numberOf(known[2])
   if not epoch or not version then return {'data-bad', 'epoch'} end
-  if epoch > tonumber(ARGV[1]) then return {'stale', known[1]} end
+  if epoch > tonumber(ARGV[1]) then return stale(known[1]) end
   redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'version', string.format('%.0f', math.max(version, tonumber(ARGV[4]))))
   redis.call('HDEL', KEYS[1], 'logged')
   answer = 'restored'
 end
 redis.call('HSET', KEYS[2], 'instance', ARGV[2], 'epoch', ARGV[1], 'seq', ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
+redis.call('HDEL', KEYS[1], 'released')
 return {answer}
 `),
 
   /** ARGV: epoch. */
   release: script(`${fence}
 redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[1], 'released', '1')
 return {'ok'}
 `),
 
-  /** ARGV: epoch, the instance that gets it, seq, version, leaseMs. */
+  /** ARGV: epoch, the instance that gets it, seq, version, leaseMs, the random step. */
   handOver: script(`${numberOf}${grant}${fence}
 local version = numberOf(redis.call('HGET', KEYS[1], 'version'))
 if not version then return {'data-bad', 'version'} end
 if version > tonumber(ARGV[4]) then return {'version-older', string.format('%.0f', version)} end
-return grant(tonumber(ARGV[1]), 0, ARGV[4], ARGV[3], ARGV[5])
+return grant(tonumber(ARGV[1]), 0, ARGV[4], ARGV[3])
 `),
 
   /** ARGV: epoch, seq, record, 'log', 'channel' or 'both'. */
-  publish: script(`
+  publish: script(`${stale}
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'logged')
-if known[1] ~= ARGV[1] then return {'stale', known[1] or '0'} end
+if known[1] ~= ARGV[1] then return stale(known[1]) end
 if ARGV[4] ~= 'channel' then
   if known[2] then
     local last, seq = tonumber(known[2]), tonumber(ARGV[2])
@@ -120,16 +147,17 @@ if ARGV[4] ~= 'log' then redis.call('PUBLISH', KEYS[5], ARGV[3]) end
 return {'ok'}
 `),
 
-  /** ARGV: epoch, seq, tick, ts, version, hash, data. */
+  /** ARGV: epoch of the owner, then the snapshot's seq, epoch, tick, ts, version, lineage, hash, data. */
   store: script(`${numberOf}${fence}
-local stored = redis.call('HMGET', KEYS[3], 'epoch', 'seq')
-local epoch, seq, logged = numberOf(stored[1]), numberOf(stored[2]), numberOf(redis.call('HGET', KEYS[1], 'logged'))
+local stored = redis.call('HMGET', KEYS[3], 'by', 'seq')
+local by, seq, logged = numberOf(stored[1]), numberOf(stored[2]), numberOf(redis.call('HGET', KEYS[1], 'logged'))
 local kind = redis.call('TYPE', KEYS[4]).ok
-if not epoch or not seq or not logged or kind ~= 'stream' and kind ~= 'none' then return {'data-bad', 'snapshot or log'} end
-if epoch > tonumber(ARGV[1]) or epoch == tonumber(ARGV[1]) and seq > tonumber(ARGV[2]) then return {'stale', stored[1]} end
-redis.call('HSET', KEYS[3], 'epoch', ARGV[1], 'seq', ARGV[2], 'tick', ARGV[3], 'ts', ARGV[4], 'version', ARGV[5], 'hash', ARGV[6], 'data', ARGV[7])
-redis.call('XTRIM', KEYS[4], 'MINID', ARGV[1] .. '-' .. ARGV[2])
-if tonumber(ARGV[2]) > logged then redis.call('HSET', KEYS[1], 'logged', ARGV[2]) end
+if not by or not seq or not logged or kind ~= 'stream' and kind ~= 'none' then return {'data-bad', 'snapshot or log'} end
+if by > tonumber(ARGV[1]) or by == tonumber(ARGV[1]) and seq > tonumber(ARGV[2]) then return stale(stored[1]) end
+redis.call('HSET', KEYS[3], 'by', ARGV[1], 'seq', ARGV[2], 'epoch', ARGV[3], 'tick', ARGV[4], 'ts', ARGV[5], 'version', ARGV[6], 'lineage', ARGV[7],
+  'hash', ARGV[8], 'data', ARGV[9])
+redis.call('XTRIM', KEYS[4], 'MINID', ARGV[1] .. '-' .. string.format('%.0f', ARGV[2] + 1))
+if tonumber(ARGV[2]) >= logged then redis.call('HSET', KEYS[1], 'logged', ARGV[2]) end
 return {'ok'}
 `),
 
@@ -140,10 +168,11 @@ redis.call('HDEL', KEYS[1], 'logged')
 return {'ok'}
 `),
 
-  /** ARGV: the largest data. */
+  /** ARGV: the largest data, the longest lineage. */
   load: script(`
 if redis.call('HSTRLEN', KEYS[3], 'data') > tonumber(ARGV[1]) then return {'data-bad', 'data'} end
-return redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tick', 'ts', 'version', 'hash', 'data')
+if redis.call('HSTRLEN', KEYS[3], 'lineage') > tonumber(ARGV[2]) then return {'data-bad', 'lineage'} end
+return redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'tick', 'ts', 'version', 'hash', 'lineage', 'data')
 `),
 
   /** ARGV: the id to begin behind, records and bytes at most (and 8 records more). A flat list: id, fields and values as Redis has them. */

@@ -5,18 +5,18 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { assert } from '../base/assert.js'
 import { KasagiError } from '../base/errors.js'
-import { hashBytes } from '../base/hash.js'
 import {
   answerMsMin, directoryRoomsMax, instanceNumberMs, instanceNumbersMax, leaseMsDefault, logPageBytes, logPageRecords, storedBytesMax,
 } from '../base/limits.js'
-import type { Backplane, BackplaneEvents, LoggedRecord, Position } from './backplane.js'
+import { claimants, type Backplane, type BackplaneEvents, type LoggedRecord, type Position } from './backplane.js'
 import { createChannels, followChannel, hearChannels, loseChannels, takeMessage, type Channels } from './redis-channels.js'
 import { openConnection, type RedisConnection, type Reply } from './redis-connection.js'
 import { createCopies, publishCopied, type Copies } from './redis-copies.js'
-import { answerOf, claimOf, directoryOf, numberOf, recordsOf, snapshotOf, textOf } from './redis-replies.js'
+import { answerOf, claimOf, directoryOf, numberOf, recordsOf, snapshotHash, snapshotOf, textOf } from './redis-replies.js'
 import { roomKeys, scripts, type Script } from './redis-scripts.js'
 import { parseRedisUrl, showAddress } from './redis-url.js'
 import { createRoomOrder, runAlone, runBeside } from './room-order.js'
+import { lineageTextMax, storedForks } from './stored-lineage.js'
 import { createUnanswered, runCounted, type Unanswered } from './unanswered.js'
 
 export interface RedisBackplaneOptions {
@@ -148,16 +148,18 @@ function backplaneOver(parts: Parts, place: string, end: () => Promise<void>): B
   return {
     place, instance, leaseMs,
     listen: (events) => { reach.events = events },
-    claim: (roomId, { seen, version }) => alone(roomId, async () => claimOf(await ask(scripts.claim, roomId, 0, instance, seen, version, leaseMs), roomId)),
+    claim: (roomId, { seen, version, take }) => alone(roomId, async () =>
+      claimOf(await ask(scripts.claim, roomId, take, instance, seen, version, leaseMs, randomStep()), roomId)),
     renew: (roomId, { epoch, seq, version }) => alone(roomId, async () =>
       textOf((await ask(scripts.renew, roomId, epoch, instance, seq, version, leaseMs))[0]) === 'restored' ? 'restored' : 'renewed'),
     release: (roomId, epoch) => write(scripts.release, roomId, epoch),
     handOver: (roomId, { epoch, seq, to, version }) => alone(roomId, async () =>
-      numberOf((await ask(scripts.handOver, roomId, epoch, to, seq, version, leaseMs))[1], `the epoch of ${roomId}`)),
-    load: (roomId) => alone(roomId, async () => snapshotOf(await ask(scripts.load, roomId, storedBytesMax), roomId)),
-    store: (roomId, { epoch, seq, tick, ts, version, data }) => {
-      assert([epoch, seq, tick, ts, version].every(Number.isSafeInteger), 'a snapshot is stored with whole numbers')
-      return write(scripts.store, roomId, epoch, seq, tick, ts, version, hashBytes(data), bufferOf(data))
+      numberOf((await ask(scripts.handOver, roomId, epoch, to, seq, version, leaseMs, randomStep()))[1], `the epoch of ${roomId}`)),
+    load: (roomId) => alone(roomId, async () => snapshotOf(await ask(scripts.load, roomId, storedBytesMax, lineageTextMax), roomId)),
+    store: (roomId, by, { epoch, seq, tick, ts, version, lineage, data }) => {
+      assert([by, epoch, seq, tick, ts, version].every(Number.isSafeInteger), 'a snapshot is stored with whole numbers')
+      const forks = JSON.stringify(storedForks(lineage, epoch))
+      return write(scripts.store, roomId, by, seq, epoch, tick, ts, version, forks, snapshotHash(data, forks), bufferOf(data))
     },
     remove: (roomId, epoch) => write(scripts.remove, roomId, epoch),
     publish: (roomId, { isLogged, ...record }) => counted(calls, runCounted(unanswered, record.record.length, () => {
@@ -191,6 +193,9 @@ function backplaneOver(parts: Parts, place: string, end: () => Promise<void>): B
     },
   }
 }
+
+/** A store that forgot, and whose clock is behind, does not grant the same claimant the same epoch again. */
+const randomStep = (): number => randomInt(claimants)
 
 const directoryKey = (type: string): string => `rooms:{${type}}`
 

@@ -3,7 +3,7 @@
  *
  * Invariant: an epoch is run once, from a position that nobody who answered in time, and no stored snapshot or log, was ahead of.
  */
-import { claim, lookSoon } from './claiming.js'
+import { againMs, claim, lookSoon } from './claiming.js'
 import { becomeEdge, hear } from './follow.js'
 import { leaseEnd } from './lease.js'
 import { isNewer, isOn, isSame, start } from '../base/lineage.js'
@@ -22,10 +22,12 @@ export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored 
     role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false,
     question: undefined, waiting: [], proposal: undefined, handed: undefined,
     leaseEndMs: leaseEnd(sentMs, leaseMs), renewAtMs: sentMs + leaseMs / 3, isRenewing: false, orphanedAtMs: Infinity, claimAtMs: Infinity, stored,
-    gather: { untilMs: nowMs + gatherMs, candidates: stored === undefined ? [] : [{ who: 'store', position: stored }], isLoading: false },
+    gather: { untilMs: nowMs + (instance === 0 ? 0 : gatherMs), candidates: stored === undefined ? [] : [{ who: 'store', position: stored }], isLoading: false },
   } satisfies Partial<Ownership<B>>)
   // Whom the room was handed has what its owner stopped at, if nobody else had the lease in between.
   if (handed?.epoch === previous && isSame(handed.position, room.position)) return run(turn)
+  // Nobody else can be there.
+  if (instance === 0) return fetchNewest(turn)
   effects.push({ kind: 'announce', epoch, position: room.position })
 }
 
@@ -86,7 +88,7 @@ export function hearLoaded<B>(turn: Turn<B>, { position, lineage }: Of<B, 'loade
 
 /** What is stored cannot be read now. A room that has stored data is never opened without them. */
 export function hearLoadFailed<B>({ room, nowMs }: Turn<B>): void {
-  if (room.gather !== undefined) Object.assign(room.gather, { isLoading: false, untilMs: nowMs + room.settings.leaseMs / 10 })
+  if (room.gather !== undefined) Object.assign(room.gather, { isLoading: false, untilMs: nowMs + againMs(room.settings.leaseMs) })
 }
 
 function run<B>(turn: Turn<B>): void {
@@ -96,7 +98,8 @@ function run<B>(turn: Turn<B>): void {
   if (nowMs >= room.leaseEndMs) return
   const { epoch: parentEpoch, seq: forkSeq } = position ?? start
   const hasLog = durability === 'ops' || durability === 'ops-sync'
-  const isLogged = !hasLog || position === undefined || (room.stored !== undefined && !isNewer(position, room.stored))
+  // An epoch's log begins behind a snapshot of its own: it may lay out the room by other field tables than what is stored.
+  const isLogged = !hasLog || position === undefined
   Object.assign(room, {
     role: 'owning', gather: undefined, position: position ?? start, lineage: [...room.lineage, { epoch, parentEpoch, forkSeq }],
     isDetached: false, isPaused: false, isOwnerRunning: true, sweepFromMs: nowMs + leaseMs,

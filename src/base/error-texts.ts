@@ -11,6 +11,7 @@ export const errorTexts = {
   'protocol-version': 'the server speaks another version of the protocol',
   'schema-mismatch': 'the schema of client and server differ; reload the client',
   'origin-refused': 'this origin is not on the allow-list',
+  'update-required': 'the client\'s schema is older than what the room can serve; reload the client',
   // Joining
   'unknown-type': 'no room of this type is served here',
   'bad-room-name': 'a room name is 1 to 64 printable characters, and with its type at most 96 bytes',
@@ -28,11 +29,15 @@ export const errorTexts = {
   'bad-input': 'the input data do not fit the schema',
   'poisoned': 'the input was dropped after it had ended the room\'s thread twice',
   'input-failed': 'the handler of this input threw',
+  'expired': 'the input has waited too long for the room\'s owner',
+  'detached': 'the room\'s server cannot reach the others: what happens now may be undone',
+  'attached': 'the room\'s server reaches the others again',
   // Ends of a stay
   'left': 'the client left',
   'room-closed': 'the room was closed',
   'session-ended': 'the room ended this session',
   'going-away': 'the server is stopping',
+  'no-owner': 'no server runs the room now; try again',
   'worker-lost': 'the room\'s thread could not be restarted',
   'room-poisoned': 'the room\'s code has ended its thread too often; the server log says where',
   // Coming back

@@ -17,6 +17,7 @@ export const errorList = {
   'protocol-version': entry(4405, false),
   'schema-mismatch': entry(4406, false),
   'origin-refused': entry(4407, false),
+  'update-required': entry(4408, false),
   // Joining
   'unknown-type': entry(4410, false),
   'bad-room-name': entry(4411, false),
@@ -34,11 +35,15 @@ export const errorList = {
   'bad-input': entry(null, true),
   'poisoned': entry(null, true),
   'input-failed': entry(null, true),
+  'expired': entry(null, true),
+  'detached': entry(null, true),
+  'attached': entry(null, true),
   // Ends of a stay
   'left': entry(4420, false),
   'room-closed': entry(4421, false),
   'session-ended': entry(4422, false),
   'going-away': entry(4423, true),
+  'no-owner': entry(4424, true),
   'worker-lost': entry(4425, true),
   'room-poisoned': entry(4426, false),
   // Coming back

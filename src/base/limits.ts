@@ -124,6 +124,9 @@ export const storedBytesMax = 512 * 1024 * 1024
 /** A lease that is not renewed, with Redis, by default: players wait so long for a new owner when theirs is gone. Renewals and beats come every third of it. */
 export const leaseMsDefault = 5000
 
+/** What a stop may take to give rooms away, by default: half a minute is what most platforms wait before they kill. */
+export const drainMsDefault = 10_000
+
 /** Numbers of instances are below it: with a connection's 32 bits they stay below 2^53. */
 export const instanceNumbersMax = 2 ** 20
 

@@ -25,8 +25,11 @@ export interface ConnectOptions {
 }
 
 export type Status = 'live' | 'resuming' | 'closed'
-/** What listeners are told. `rewound`: the room came back from an older snapshot; what was seen since is undone. */
-export type Told = Status | 'rewound'
+/**
+ * What listeners are told. `rewound`: the room came back from an older snapshot; what was seen since is undone. `detached` and `attached`: the
+ * room's `detached` has changed.
+ */
+export type Told = Status | 'rewound' | 'detached' | 'attached'
 
 export interface Stats {
   pingMs: number
@@ -48,6 +51,8 @@ export interface ClientRoom<S extends Schema> {
   /** Public. Changes if the session could not be resumed and the room was joined anew. */
   readonly sessionId: string
   readonly status: Status
+  /** The room's server cannot reach the others: it plays on for those who are connected to it, and what happens now may be undone. */
+  readonly detached: boolean
   readonly position: { readonly epoch: number; readonly seq: number }
   readonly tick: number
   readonly stats: Readonly<Stats>

@@ -65,6 +65,7 @@ function createRoom(stay: Stay, welcomed: Welcomed): ClientRoom<Schema> {
     get sessionId() { return welcomed.welcome.sessionId },
     stats: stay.stats, position: replication.position,
     get status() { return stay.status },
+    get detached() { return stay.isDetached },
     get tick() { return replication.tick },
     globals: createGlobals(replication.replicas[0], contextOf(replication, replication.replicas[0])) as ClientRoom<Schema>['globals'],
     tables: tables as ClientRoom<Schema>['tables'],

@@ -7,7 +7,7 @@ import { readServerMessage, type PongMessage, type ResyncedMessage, type ServerM
 import { BadSection } from './apply.js'
 import { answerInputs, continueInputs, createInputs } from './inputs.js'
 import { createReplication, expectFrame, expectSections, expectSnapshot, holdSync, loseSync, receiveSection, type Replication } from './replication.js'
-import { callBack, endStay, setStatus, tell, type Stay } from './stay.js'
+import { callBack, endStay, setDetached, setStatus, tell, type Stay } from './stay.js'
 
 /** Takes one message. */
 export function hear(stay: Stay, message: ArrayBuffer): void {
@@ -37,10 +37,17 @@ function answer(stay: Stay, said: ServerMessage): void {
       expectFrame(stay.welcomed.replication, said.own.sections)
       return answerInputs(stay.welcomed.inputs, said.own)
     }
-    case 'notice': stay.notice = new KasagiError(said.code, said.text); return
+    case 'notice': return notice(stay, said.code, said.text)
     case 'resynced': return resynced(stay, said.resynced)
     case 'pong': return measure(stay, said.pong)
   }
+}
+
+/** Two codes close nothing; behind any other the close follows. */
+function notice(stay: Stay, code: string, text: string): void {
+  const isDetached = code === 'detached'
+  if (isDetached || code === 'attached') setDetached(stay, isDetached)
+  else stay.notice = new KasagiError(code, text)
 }
 
 /** The first Welcome begins the stay; a later one goes on with it, in the same session or in a new one. */
@@ -49,6 +56,8 @@ function welcome(stay: Stay, given: WelcomeMessage): void {
   stay.token = given.token
   stay.isWelcome = true
   stay.losses = 0
+  // Another server may have another view of the others; one that is detached says so behind its Welcome.
+  setDetached(stay, false)
   stay.clockSamples.length = 0
   stay.transport?.send(writeReady(given.generation))
   if (stay.welcomed === undefined) {

@@ -1,8 +1,9 @@
 /**
- * A session's inputs on their way: numbered without holes, kept until a durable number covers them, answered in `ask`. Browser and Node;
- * knows nothing of sockets.
+ * A session's inputs on their way: numbered without holes, kept until a durable number covers them or they are refused, answered in `ask`.
+ * Browser and Node; knows nothing of sockets.
  *
- * Invariant: `held` is ascending and without holes, and ends at `next` - 1.
+ * Invariant: `held` is ascending and below `next`, and reaches back over heldInputsMax numbers at most. A number that it lacks is answered, or too
+ * old, and never sent again: whenever others are, a Skip stands where it was.
  */
 import { KasagiError } from '../base/errors.js'
 import { heldInputsMax } from '../base/limits.js'
@@ -18,7 +19,7 @@ export interface Inputs {
   readonly tables: readonly MessageTable[]
   /** The number of the next input. */
   next: number
-  /** Inputs that are not durable yet, oldest first. */
+  /** Inputs that are neither durable nor refused yet, oldest first. */
   held: HeldInput[]
   readonly asked: Map<number, { resolve(): void; reject(error: Error): void }>
   send(bytes: Uint8Array): void
@@ -36,7 +37,8 @@ export function sendInput(inputs: Inputs, name: string, data: Readonly<Record<st
   const number = inputs.next++
   const bytes = writeInput(number, input, packed)
   held.push({ number, bytes, seq: undefined })
-  if (held.length > heldInputsMax) held.shift()
+  // By numbers, so that sending them all again, with a Skip for each hole, takes no more messages than that.
+  if (held[0].number <= number - heldInputsMax) held.shift()
   inputs.send(bytes)
   return number
 }
@@ -47,21 +49,29 @@ export const askInput = (inputs: Inputs, name: string, data: Readonly<Record<str
 
 /** Takes the server's answers: what is refused, what is applied, what is durable, and what it wants again. */
 export function answerInputs(inputs: Inputs, { seq, durableSeq, lastInput, wanted, nacks = [] }: OwnMessage): void {
-  for (const { number, code, text } of nacks) settle(inputs, number, new KasagiError(code, text))
+  for (const { number, code, text } of nacks) {
+    settle(inputs, number, new KasagiError(code, text))
+    inputs.held = inputs.held.filter((input) => input.number !== number)
+  }
   for (const number of inputs.asked.keys()) if (number <= lastInput) settle(inputs, number, undefined)
   for (const input of inputs.held) if (input.number <= lastInput) input.seq ??= seq
   inputs.held = inputs.held.filter((input) => input.seq === undefined || input.seq > durableSeq)
   if (wanted !== 0) sendAgain(inputs, wanted)
 }
 
-/** Sends from `wanted` on; says so first where inputs from there on are held no longer. */
-function sendAgain(inputs: Inputs, wanted: number): void {
-  const { held, send } = inputs, first = firstHeld(inputs)
-  if (wanted < first) send(writeSkip(first))
-  for (const { number, bytes } of held) if (number >= wanted) send(bytes)
+/** Sends from `wanted` on, and says of each number that is held no longer that it will not come; of the newest too, or the next input would wait for them. */
+function sendAgain({ held, next, send }: Inputs, wanted: number): void {
+  let expected = wanted
+  for (const { number, bytes } of held) {
+    if (number < wanted) continue
+    if (number > expected) send(writeSkip(number))
+    send(bytes)
+    expected = number + 1
+  }
+  if (expected < next) send(writeSkip(next))
 }
 
-/** The first number that is still held: what a client that comes back may be asked for again. */
+/** The first number that a client that comes back may still be asked for: what is before it will not come. */
 export const firstHeld = ({ held, next }: Inputs): number => held[0]?.number ?? next
 
 /**

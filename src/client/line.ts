@@ -61,7 +61,7 @@ async function greet(stay: Stay, isCurrent: () => boolean): Promise<void> {
 
 function joinBytes({ address: { schema, where }, tables, token, welcomed }: Stay, userToken: string | undefined): Uint8Array {
   const resume = token === '' || welcomed === undefined ? undefined
-    : { token, epoch: welcomed.replication.position.epoch, seq: welcomed.replication.position.seq, firstHeld: firstHeld(welcomed.inputs) }
+    : { token, ...welcomed.replication.position, firstHeld: firstHeld(welcomed.inputs), lastSent: welcomed.inputs.next - 1 }
   return writeJoin({
     schema: schema.name, schemaHash: schemaHash(tables), name: where.name, open: opens[where.open ?? 'if-absent'],
     join: packToBytes(tables.join, where.join ?? {}),

@@ -42,6 +42,8 @@ export interface Stay {
   /** Proof of the session; empty: join anew. */
   token: string
   status: Status
+  /** As the server of this connection, or of the last one, has said. */
+  isDetached: boolean
   /** What the server's Notice said; the close follows. */
   notice: KasagiError | undefined
   /** Connections lost since the last Welcome, and when the first of them was. */
@@ -60,7 +62,7 @@ export const createStay = (address: Address, tables: PublicTables): Stay => ({
   address, tables,
   stats: { pingMs: 0, tickMs: 0, clockOffsetMs: 0, bytesIn: 0, frames: 0, sections: 0, resyncs: 0, reconnects: 0, hashMismatches: 0, missedEvents: 0 },
   callbacks: new Map(), onEvent: new Map(), onFlush: new Set(), onStatus: new Set(), events: [],
-  transport: undefined, attempt: 0, isWelcome: false, welcomed: undefined, token: '', status: 'resuming', notice: undefined,
+  transport: undefined, attempt: 0, isWelcome: false, welcomed: undefined, token: '', status: 'resuming', isDetached: false, notice: undefined,
   losses: 0, lostMs: 0, heardMs: 0, beat: undefined, retry: undefined, clockSamples: [], onComplete: () => {}, onEnd: () => {},
 })
 
@@ -70,7 +72,13 @@ export function setStatus(stay: Stay, status: Status, code?: string): void {
   tell(stay, status, code)
 }
 
-/** Tells those who listen to the status. `rewound` is told, and is no status. */
+export function setDetached(stay: Stay, isDetached: boolean): void {
+  if (stay.isDetached === isDetached) return
+  stay.isDetached = isDetached
+  tell(stay, isDetached ? 'detached' : 'attached')
+}
+
+/** Tells those who listen to the status, also of what is no status. */
 export function tell(stay: Stay, told: Told, code?: string): void {
   for (const callback of stay.onStatus) call(() => callback(told, code))
 }

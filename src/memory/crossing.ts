@@ -60,7 +60,7 @@ export const snapshotKind = { sections: 0, snapshot: 1 } as const
 export const leaveWhy = ['left', 'dropped', 'ended'] as const
 
 /** Handlers by number, as they stand in the arena's mark while author code runs. */
-export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onLeave', 'onInput', 'onTimer', 'derive', 'onDrop', 'onResume'] as const
+export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onLeave', 'onInput', 'onTimer', 'derive', 'onDrop', 'onResume', 'migrate'] as const
 export type HandlerName = (typeof handlers)[number]
 
 /** Metrics that workers count. */
@@ -93,8 +93,8 @@ export type WorkerMessage =
 /** What the main thread says over a worker's port: rare, and too large for a ring. */
 export type MainMessage =
   | 'go'
-  /** What is stored of a room; posted before its `open` is told. */
-  | { readonly roomKey: number; readonly stored: Uint8Array }
+  /** What is stored of a room, its snapshot and the records behind it; posted before its `open` is told. Without a snapshot they are all that it ever made. */
+  | { readonly roomKey: number; readonly stored: Uint8Array | undefined; readonly records: readonly Uint8Array[] }
 
 /** What the main thread knows of a room type; workers import the modules. */
 export interface CatalogEntry {
@@ -107,6 +107,7 @@ export interface CatalogEntry {
   readonly maxSessions: number
   /** `none`, `snapshot`, `ops` or `ops-sync`. */
   readonly durability: string
+  readonly whenDetached: 'continue' | 'freeze'
   readonly listing: readonly FieldTable[]
   /** Who may open a room: whoever joins, or the server's operator alone. */
   readonly opens: 'anyone' | 'server'

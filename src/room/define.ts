@@ -23,6 +23,7 @@ export interface NormalDefinition {
   readonly snapshotEveryMs: number
   readonly snapshotEveryTicks: number
   readonly durability: Durability
+  readonly whenDetached: 'continue' | 'freeze'
   readonly opens: 'anyone' | 'server'
   readonly eventsPerFlushMax: number
   readonly version: number
@@ -33,12 +34,16 @@ export interface NormalDefinition {
   }
 }
 
-const singleHandlers = ['derive', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onDrop', 'onResume', 'onLeave'] as const
+const singleHandlers = ['derive', 'migrate', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onDrop', 'onResume', 'onLeave'] as const
 type SingleHandler = (typeof singleHandlers)[number]
 const settings = {
   tickHz: [0, 240], flushHz: [0, 240], maxSessions: [1, sessionsMax], graceMs: [0, graceMsMax], keepMs: [0, Infinity], snapshotEveryMs: [100, Infinity], snapshotEveryTicks: [1, Infinity], eventsPerFlushMax: [0, 65_536], version: [1, 2 ** 31],
 } as const
-const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers', 'durability', 'opens']
+/** Settings that are one of some words; the first is the default. */
+const words = {
+  durability: ['snapshot', 'none', 'ops', 'ops-sync'], whenDetached: ['continue', 'freeze'], opens: ['anyone', 'server'],
+} as const
+const known = [...singleHandlers, ...Object.keys(settings), 'onInput', 'onTimer', 'timers', ...Object.keys(words)]
 
 /** Describes a room. Throws an Error that names the room and the mistake. */
 export function defineRoom<S extends Schema, T extends Record<string, Fields> = {}, D = undefined>(schema: S, definition: Definition<S, T, D>): RoomModule<S> {
@@ -50,8 +55,9 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
     if (value !== undefined && !(typeof value === 'number' && value >= low && value <= high)) problem(`${name}: ${String(value)} is not within ${low} to ${high}`)
   }
   checkRates(given, problem)
-  if (given.durability !== undefined && !durabilities.includes(given.durability as Durability)) problem(`durability: ${String(given.durability)} is none of ${durabilities.join(', ')}`)
-  if (given.opens !== undefined && !openers.includes(given.opens)) problem(`opens: ${String(given.opens)} is none of ${openers.join(', ')}`)
+  for (const [name, allowed] of Object.entries(words)) {
+    if (given[name] !== undefined && !(allowed as readonly unknown[]).includes(given[name])) problem(`${name}: ${String(given[name])} is none of ${allowed.join(', ')}`)
+  }
   checkTimers(schema, (given.timers ?? {}) as Record<string, Fields>)
   for (const name of singleHandlers) checkHandler(name, given[name], problem)
   checkHandlers('onInput', given.onInput, Object.keys(schema.inputs ?? {}), problem)
@@ -60,9 +66,6 @@ export function defineRoom<S extends Schema, T extends Record<string, Fields> = 
 }
 
 type Problem = (what: string) => never
-
-const openers: readonly unknown[] = ['anyone', 'server']
-const durabilities: readonly Durability[] = ['none', 'snapshot', 'ops', 'ops-sync']
 
 function checkRates({ tickHz = 20, flushHz }: { tickHz?: unknown; flushHz?: unknown }, problem: Problem): void {
   if (flushHz === undefined || tickHz === 0) return
@@ -87,13 +90,14 @@ function checkHandlers(kind: string, value: unknown, names: readonly string[], p
 /** The definition with its defaults. */
 export function normalise(definition: Readonly<Record<string, unknown>>): NormalDefinition {
   const number = (name: keyof typeof settings, fallback: number): number => definition[name] as number | undefined ?? fallback
+  const word = (name: keyof typeof words): string => definition[name] as string | undefined ?? words[name][0]
   const tickHz = number('tickHz', 20)
   return {
     tickHz, flushHz: number('flushHz', tickHz), maxSessions: number('maxSessions', sessionsDefault), graceMs: number('graceMs', 30_000), keepMs: number('keepMs', 60_000),
     // Either cadence; in ticks only if it is named and the other is not.
     snapshotEveryMs: number('snapshotEveryMs', definition.snapshotEveryTicks === undefined ? 5000 : Infinity),
-    snapshotEveryTicks: number('snapshotEveryTicks', Infinity), durability: (definition.durability ?? 'snapshot') as Durability,
-    opens: (definition.opens ?? 'anyone') as 'anyone' | 'server',
+    snapshotEveryTicks: number('snapshotEveryTicks', Infinity), durability: word('durability') as Durability,
+    whenDetached: word('whenDetached') as 'continue', opens: word('opens') as 'anyone',
     eventsPerFlushMax: number('eventsPerFlushMax', eventsPerFlushDefault), version: number('version', 1),
     timers: (definition.timers ?? {}) as Record<string, Fields>,
     handlers: {

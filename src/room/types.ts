@@ -79,6 +79,15 @@ export interface Room<S extends Schema, T = {}, K = {}, D = unknown> {
   start<N extends keyof K & string>(task: N, arg: K[N] extends (arg: infer A, ...rest: never[]) => unknown ? A : never): void
 }
 
+/** What is stored of a room whose field tables have changed since. */
+export interface OldRoom {
+  /** Of the module that ran it last. */
+  readonly version: number
+  readonly globals: Readonly<Record<string, unknown>>
+  /** Living rows of a table in row order, each with `row`, its `id` where the table has ids, and its fields as they were; none if there was no such table. */
+  rows(table: string): Iterable<Record<string, unknown>>
+}
+
 export type Durability = 'none' | 'snapshot' | 'ops' | 'ops-sync'
 
 export interface Definition<S extends Schema, T extends Record<string, Fields>, D, R = Room<S, T, {}, D>> {
@@ -97,17 +106,29 @@ export interface Definition<S extends Schema, T extends Record<string, Fields>, 
   /** The same in ticks, for who counts in them. */
   snapshotEveryTicks?: number
   /**
-   * What a crash of the whole process may cost. `none`: the room. `snapshot` (default): what came since the last snapshot. `ops`, `ops-sync`: need a
-   * log, which only Redis has.
+   * What a crash of the whole process may cost. `none`: the room. `snapshot` (default): what came since the last snapshot, unless another instance
+   * followed the room. `ops`: what its log did not have yet; every record goes there. `ops-sync`: nothing that anybody has seen; records are told only
+   * when the log has them, and while it does not answer the room stands still.
    */
   durability?: Durability
+  /**
+   * What the room does while its instance cannot reach the others. `continue` (default): it plays on for those who are connected to that instance, and what
+   * happened is undone if another instance has taken the room meanwhile. `freeze`: it applies nothing.
+   */
+  whenDetached?: 'continue' | 'freeze'
   /** Who may open such a room: whoever joins it (default), or `--open` alone. */
   opens?: 'anyone' | 'server'
   eventsPerFlushMax?: number
+  /** Grows with the module; whoever runs a lower one than a room has known does not open it. Default 1. */
   version?: number
   timers?: T
   /** Rebuilds what is computed from tables; runs after create and after each recovery. */
   derive?(room: Room<S, T>): D
+  /**
+   * Runs once where a room is opened that was stored with other field tables, before `derive`: all that fits is in its place, the rest is at its default, and
+   * `old` has everything. Without it, a room whose stored values do not fit does not open.
+   */
+  migrate?(room: Room<S, T>, old: OldRoom): void
   onCreate?(room: R): void
   onClose?(room: R): void
   onTick?(room: R, dtMs: number): void

@@ -41,7 +41,7 @@ export const publicTablesOf = ({ name, player, tables, inputs, events, join }: F
 })
 
 /** By full table number: its public number or -1, and the same for each of its fields. */
-export function publicIndex({ tables }: FullTables): { tables: number[]; fields: number[][] } {
+export function publicIndex({ tables }: Pick<FullTables, 'tables'>): { tables: number[]; fields: number[][] } {
   let table = 0
   const fields = tables.map((entry) => {
     let field = 0
@@ -49,6 +49,9 @@ export function publicIndex({ tables }: FullTables): { tables: number[]; fields:
   })
   return { tables: tables.map((entry) => isPublic(entry) ? table++ : -1), fields }
 }
+
+/** Says which full field tables a log was written with. */
+export const hashTables = (tables: readonly EntityTable[]): number => hashText(JSON.stringify(tables)) || 1
 
 /** What client and server compare: the hash of the public field tables. Never 0, which asks for the tables themselves. */
 export const schemaHash = (tables: PublicTables): number => hashText(JSON.stringify(tables)) || 1

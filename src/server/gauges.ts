@@ -33,6 +33,9 @@ export function refreshGauges(metrics: Metrics, { links, rooms, types, traffic, 
     metrics.rooms.set({ type: name }, ofType.length)
     metrics.journalFill.set({ type: name }, ofType.reduce((most, { link, base }) => base === 0 ? most : Math.max(most, journalFill(link.arena, base)), 0))
   }
+  const roles = { running: 0, following: 0, looking: 0 }
+  for (const { state, ownership: { role } } of rooms.byKey.values()) roles[role === 'owning' || role === 'handing' ? 'running' : state === 'open' ? 'following' : 'looking']++
+  for (const [role, count] of Object.entries(roles)) metrics.roomsRun.set({ role }, count)
   for (const link of links) refreshWorker(metrics, link)
   const usable = links.filter((link) => link.usable).length
   metrics.workers.set({ state: 'running' }, usable)

@@ -46,7 +46,7 @@ export function createMetrics() {
     // Rooms
     rooms: gauge('rooms', 'Rooms that are opening or open', 'type'),
     roomBytes: gauge('room_bytes', 'What a room of this type takes of an arena', 'type'),
-    roomsOpened: counter('rooms_opened_total', 'Rooms that opened, new or restored from their store', 'type', 'how'),
+    roomsOpened: counter('rooms_opened_total', 'Rooms that opened: new, restored from their store, or followed', 'type', 'how'),
     roomsClosed: counter('rooms_closed_total', 'Rooms that closed, or did not open', 'type', 'why'),
     sessions: gauge('sessions', 'Sessions, those included whose client may still come back', 'type', 'worker'),
     handlerErrors: counter('handler_errors_total', 'Author code that threw', 'type', 'handler'),
@@ -54,6 +54,14 @@ export function createMetrics() {
     turnSeconds: told('turn_seconds', 'What a room\'s turn took: inputs, tick and flush', turnSecondsBounds),
     ticksMissed: counter('ticks_missed_total', 'Ticks skipped because their turn came too late', 'type'),
     journalFill: gauge('journal_fill_ratio', 'The fullest journal among the rooms of a type', 'type'),
+    // Other instances
+    redisReachable: gauge('redis_reachable', '1: instances hear each other; without Redis always 1'),
+    roomsRun: gauge('rooms_run', 'Rooms by what this instance does with them: runs, follows, or looks for who runs them', 'role'),
+    takeovers: counter('takeovers_total', 'Rooms that another instance had run and that are run here since', 'type'),
+    roomsDetached: counter('detached_total', 'Times that a room was cut off from its owner, or its owner from Redis', 'type'),
+    discarded: counter('records_discarded_total', 'Records that were made or seen here and are undone, because the room went on elsewhere', 'type'),
+    storesStale: counter('stores_stale_total', 'Snapshots that were not stored because another instance has the room'),
+    peersRefused: counter('peer_messages_refused_total', 'What came through Redis and was no message of an instance'),
     // Workers
     workers: gauge('workers', 'Workers: running, or given up because they died too often', 'state'),
     workerDeaths: counter('worker_deaths_total', 'Worker threads that ended', 'reason'),

@@ -3,9 +3,12 @@
  * sections go to the sockets as views of the very bytes that the worker wrote. When every client has been handed a record, its seq is
  * released, and history may be overwritten up to there.
  */
+import { assert } from '../base/assert.js'
 import { errorText } from '../base/error-texts.js'
-import { errorEntry } from '../base/errors.js'
-import { leadsOver, type Fork } from '../base/lineage.js'
+import { errorEntry, type ErrorCode } from '../base/errors.js'
+import { isOn, leadsOver, type Fork } from '../base/lineage.js'
+import { moveLane, openLane } from '../backplane/forwarding.js'
+import { monotonicMs } from '../base/clock.js'
 import { heldInputsMax } from '../base/limits.js'
 import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
@@ -62,10 +65,17 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
     client.seq = head.seq
     if (isSilent) continue
     if (own === undefined) broadcastSection(outbox.traffic, client, section!)
-    else sendFrame(outbox, client, section, own, head.durableSeq)
+    else sendFrame(outbox, client, section, own, Math.max(head.durableSeq, durableOf(room)))
   }
   enterAndLeave(outbox, room, routes)
   storeWide(arena, room.base + atReleasedSeq, head.seq)
+}
+
+/** Own records up to `seq` may be told: to clients, and to those who asked for them. */
+export function deliverOwn(outbox: Outbox, room: RoomEntry, seq: number): void {
+  const { undelivered, answers } = room
+  while (undelivered.length > 0 && undelivered[0].seq <= seq) deliverRecord(outbox, room, undelivered.shift()!.address)
+  while (answers.length > 0 && answers[0].seq <= seq) answers.shift()!.send()
 }
 
 /** A live client that has seen everything up to the fork of a new epoch goes on in it, and is told; any other is behind. */
@@ -85,7 +95,7 @@ const bytesOf = ({ link }: RoomEntry, { address, bytes }: SectionRef): Uint8Arra
 
 /** What is due to single clients, by slot. */
 function collectDue(room: RoomEntry, address: number, sections: readonly SectionRef[], routes: readonly Route[]): Map<number, Due> {
-  const due = new Map<number, Due>()
+  const due = new Map<number, Due>(), nowMs = routes.length === 0 ? 0 : monotonicMs()
   const of = (slot: number): Due => {
     let entry = due.get(slot)
     if (entry === undefined) due.set(slot, entry = { own: undefined, addressed: [], nacks: [], applied: 0 })
@@ -97,6 +107,7 @@ function collectDue(room: RoomEntry, address: number, sections: readonly Section
     const entry = of(route.slot)
     if (route.section >= 0) entry.own = bytesOf(room, sections[route.section])
     if (route.appliedThrough > client.appliedThrough) entry.applied = route.appliedThrough
+    moveLane(room.forwarding, client.connection, route.appliedThrough, nowMs)
   }
   for (const { slot, number, address: at, bytes } of readNacks(room.link.arena, address)) {
     const [code, text] = decoder.decode(room.link.arena.u8.slice(at, at + bytes)).split('\n')
@@ -117,7 +128,10 @@ function sendFrame(outbox: Outbox, client: Client, section: Uint8Array | undefin
   if (messages.length === 0 && due.applied === 0 && due.nacks.length === 0) return
   client.appliedThrough = Math.max(client.appliedThrough, due.applied)
   client.socket.cork(() => {
-    if (messages.length !== 1 || due.applied !== 0 || due.nacks.length > 0) send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
+    if (messages.length !== 1 || due.applied !== 0 || due.nacks.length > 0) {
+      noteOwn(client, durableSeq)
+      send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
+    }
     for (const message of messages) send(outbox, client, message)
   })
   outbox.traffic.deliveries++
@@ -133,11 +147,31 @@ function send(outbox: Outbox, client: Client, message: Uint8Array): void {
   client.socket.send(message)
 }
 
+/** Where there is a log, it says what is durable; else what is committed is. */
+const durableOf = ({ type, durableSeq }: RoomEntry): number => type.durability.startsWith('ops') ? durableSeq : 0
+
+function noteOwn(client: Client, durableSeq: number): void {
+  client.ownSeq = client.seq
+  client.durableTold = durableSeq
+}
+
 /** A number of the client's is answered without a record: refused before the journal, or asked for again. */
 export function sendOwn(outbox: Outbox, client: Client, nacks: readonly NackMessage[], wanted: number): void {
-  send(outbox, client, writeOwn({
-    epoch: client.epoch, seq: client.seq, durableSeq: client.seq, lastInput: client.appliedThrough, wanted, sections: 0, nacks,
-  }))
+  const { room, epoch, seq, appliedThrough: lastInput } = client
+  const durableSeq = room !== undefined && room.type.durability.startsWith('ops') ? room.durableSeq : seq
+  noteOwn(client, durableSeq)
+  send(outbox, client, writeOwn({ epoch, seq, durableSeq, lastInput, wanted, sections: 0, nacks }))
+}
+
+/** The room is durable up to `room.durableSeq`: clients whose inputs are, and have not heard so, need not keep them. */
+export function tellDurable(outbox: Outbox, room: RoomEntry): void {
+  if (!room.type.durability.startsWith('ops')) return
+  for (const client of room.bySlot.values()) if (client.state === 'live' && client.ownSeq > client.durableTold && room.durableSeq > client.durableTold) sendOwn(outbox, client, [], 0)
+}
+
+/** Something about the room that ends nothing. */
+export function notify(outbox: Outbox, room: RoomEntry, code: ErrorCode): void {
+  for (const client of room.bySlot.values()) if (client.state !== 'gone') send(outbox, client, writeNotice(code, errorText(code)))
 }
 
 /** Refusals for a client that is being caught up wait until it is. Of more than it can still hold inputs, the oldest go untold. */
@@ -163,7 +197,9 @@ function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]
     if ((flags & routeFlags.joined) !== 0) {
       client.slot = slot
       room.bySlot.set(slot, client)
-      askResync(client)
+      // What was asked of an earlier state of the room was asked in vain.
+      client.asked = false
+      if (client.state !== 'live') askResync(client)
     } else if ((flags & routeFlags.replaced) !== 0) {
       dismiss(outbox, client, 'replaced')
     } else if ((flags & routeFlags.left) !== 0) {
@@ -174,7 +210,7 @@ function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]
 }
 
 /** Codes behind which the client may come back to its session; all others end the stay. */
-const stays: ReadonlySet<string> = new Set(['flood', 'going-away', 'worker-lost', 'auth-expired'])
+const stays: ReadonlySet<string> = new Set(['flood', 'going-away', 'no-owner', 'worker-lost', 'auth-expired'])
 
 /** Ends a client's connection with a Notice and the code's close. */
 export function dismiss(outbox: Outbox, client: Client, code: string, text = ''): void {
@@ -193,8 +229,10 @@ export function deliverSnapshot(outbox: Outbox, room: RoomEntry, post: SnapshotP
   const shared: Uint8Array[] = []
   const own = new Map<number, Uint8Array[]>()
   const ordered: Uint8Array[] = []
-  for (let at = post.address; at < post.address + post.bytes;) {
+  for (let at = post.address, end = at + post.bytes; at < end;) {
     const bytes = arena.u32[at >>> 2], stream = arena.u32[(at >>> 2) + 1]
+    // Whoever wrote over an area that was posted has left lengths that lead anywhere, back to where they stand among them.
+    assert(bytes > 0 && bytes <= end - at - 8, 'outbox: a snapshot is what was posted')
     const copy = arena.u8.slice(at + 8, at + 8 + bytes)
     ordered.push(copy)
     if (stream === roomStream) shared.push(copy)
@@ -219,15 +257,18 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   client.asked = false
   room.bySlot.set(target.slot, client)
   client.owedThrough = target.lastInput
-  if (isJoin) Object.assign(client, { appliedThrough: target.lastInput, nextInput: target.lastInput + 1, lastForwarded: target.lastInput })
+  if (isJoin) {
+    client.appliedThrough = target.lastInput
+    openLane(room.forwarding, client.connection, target.lastInput, client.request?.resume?.lastSent ?? 0, monotonicMs())
+  } else moveLane(room.forwarding, client.connection, target.lastInput, monotonicMs())
   if (isJoin) outbox.onWelcome(client)
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
   // Whoever has just come back reads it from the Welcome.
-  const rewound = !isJoin && client.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client)
+  const rewound = !isJoin && client.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client) && !isOn(room.ownership.lineage, client)
   Object.assign(client, position)
   client.chunks = chunks
   client.state = 'catching'
-  if (isJoin) client.issued = target.generation + 1
+  if (isJoin) client.issued = client.generation = target.generation + 1
   client.socket.cork(() => {
     if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
     if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, rewound, ...position }))
@@ -257,7 +298,7 @@ export function handOut(outbox: Outbox, client: Client): void {
 /** The client's position goes to the room's worker, which answers with what is missing, or a snapshot. */
 export function askResync(client: Client): void {
   const { room } = client
-  if (room === undefined || client.asked) return
+  if (room === undefined || client.asked || room.base === 0) return
   client.asked = true
   tellSurely(room.link, toWorker.resync, [room.key, client.slot, ...wideWords(client.connection), ...wideWords(client.epoch), ...wideWords(client.seq)])
 }

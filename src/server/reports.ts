@@ -83,12 +83,13 @@ export function createReports(log: Logger, metrics: Metrics) {
     /** What a worker says of itself or its rooms, bounded there. */
     said: (level: ReportLevel, fields: object, text: string) => log[level](fields, text),
 
-    roomOpened: ({ id, type, link, forkSeq, stored }: RoomEntry) => {
-      const how = stored === undefined ? 'new' : 'restored'
+    roomOpened: ({ id, type, link, begin }: RoomEntry) => {
+      const how = begin?.follows === true ? 'followed' : begin?.stored === undefined ? 'new' : 'restored'
       metrics.roomsOpened.inc({ type: type.name, how })
-      log.debug({ room: id, worker: link.worker, how }, how === 'new' ? `${id} is open` : `${id} is back, as it was stored at seq ${forkSeq}`)
+      const text = how === 'new' ? 'is open' : how === 'restored' ? `is back, as it was stored at seq ${begin!.forkSeq}` : `is followed, from seq ${begin!.seq}`
+      log.debug({ room: id, worker: link.worker, how }, `${id} ${text}`)
     },
-    roomClosed: ({ id, type, link }: RoomEntry, why: 'empty' | 'closed' | 'poisoned' | 'worker-lost') => {
+    roomClosed: ({ id, type, link }: RoomEntry, why: 'empty' | 'closed' | 'poisoned' | 'worker-lost' | 'unneeded') => {
       metrics.roomsClosed.inc({ type: type.name, why })
       log.debug({ room: id, worker: link.worker, why }, `${id} is closed (${why})`)
     },
@@ -97,6 +98,39 @@ export function createReports(log: Logger, metrics: Metrics) {
       const left = often.take(`open ${type.name} ${code}`)
       if (left !== undefined) log.error({ room: id, code, ...counted(left) }, `${id} does not open: ${cause}`)
     },
+    redisReachable: (isReachable: boolean, place: string) => {
+      metrics.redisReachable.set(isReachable ? 1 : 0)
+      if (isReachable) log.info({}, `${place} is back: rooms are with each other again`)
+      else log.error({}, `${place} does not answer: rooms that run here play on alone, or stand still, as their whenDetached says`)
+    },
+    detached: ({ id, type, ownership: { role } }: RoomEntry, isDetached: boolean) => {
+      const isOwner = role === 'owning' || role === 'handing'
+      if (isDetached) metrics.roomsDetached.inc({ type: type.name })
+      const left = often.take(`detached ${isDetached}`)
+      if (left === undefined) return
+      if (!isDetached) log.info({ room: id, ...counted(left) }, `${id} is attached again`)
+      else log.warn({ room: id, ...counted(left) }, isOwner ? `${id} plays on alone: its lease could not be renewed in time` : `${id} is not heard any more: its owner is looked for`)
+    },
+    discarded: ({ id, type }: RoomEntry, records: number) => {
+      metrics.discarded.inc({ type: type.name }, records)
+      const left = often.take('discarded')
+      if (left !== undefined) log.warn({ room: id, records, ...counted(left) }, `${id} went on elsewhere from an earlier point: ${records} records that were made or seen here are undone`)
+    },
+    tookOver: ({ id, type }: RoomEntry, epoch: number, seq: number) => {
+      metrics.takeovers.inc({ type: type.name })
+      log.info({ room: id, epoch, seq }, `${id} is run here from now on, from seq ${seq}`)
+    },
+    /** What another instance, or somebody else in Redis, has said is none of ours. */
+    peerRefused: (room: string) => {
+      metrics.peersRefused.inc()
+      const left = seldom.take('peer')
+      if (left !== undefined) log.warn({ room, ...counted(left) }, 'refused a message that came through Redis: it is none of an instance, or of another version')
+    },
+    drained: (left: number, ms: number) => {
+      if (left > 0) log.error({ rooms: left, ms: Math.round(ms) }, `${left} rooms were not given away in ${Math.round(ms)} ms: another instance takes them when their leases end`)
+      else log.info({ ms: Math.round(ms) }, `all rooms were given away in ${Math.round(ms)} ms`)
+    },
+    instanceLost: () => log.error({}, 'this instance was away for so long that another one has its number: it ends'),
     stored: ({ id }: RoomEntry, bytes: number, seconds: number) => {
       metrics.stores.inc()
       metrics.storedBytes.inc(bytes)

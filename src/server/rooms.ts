@@ -1,64 +1,90 @@
 /**
- * The rooms of this instance: id, type, place, and who is in them. Main thread; it never reads entity state. A room is claimed from the backplane,
- * opened on the worker that placement names, on the next one if that has no space, and forgotten when its worker has closed it.
+ * The rooms of this instance, run or followed: id, type, place, and who is in them. Main thread; it never reads entity state. Who runs a room is its
+ * ownership's matter (driver.ts); here its blocks are asked for, on the worker that placement names, or on the next one if that has no space, and given
+ * back.
  */
-import type { Backplane, StoredSnapshot } from '../backplane/backplane.js'
-import { monotonicMs } from '../base/clock.js'
-import { KasagiError, type ErrorCode } from '../base/errors.js'
+import { closeLane, createForwarding } from '../backplane/forwarding.js'
+import { createOwnership, hasOwner } from '../backplane/ownership.js'
+import type { Backplane } from '../backplane/backplane.js'
+import { monotonicMs, wallMs } from '../base/clock.js'
+import { nextFloat, seedPrng } from '../base/prng.js'
+import type { ErrorCode } from '../base/errors.js'
+import { continues } from '../base/lineage.js'
 import { roomIdBytesMax } from '../base/limits.js'
 import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
 import { atStoredSeq, atStoring } from '../memory/room-layout.js'
 import { defaultOf } from '../schema/values.js'
 import { storeWide, storeWord } from '../memory/views.js'
 import { packToBytes, unpackMatch } from '../wire/fields.js'
-import type { Client, Opening, RoomEntry } from './client.js'
+import { writePeer } from '../wire/peer-messages.js'
+import type { Client, Opening, Peers, RoomEntry } from './client.js'
+import { createDriver, storeRoom } from './driver.js'
+import { letGo, type Driver, type DriverHooks } from './driver-calls.js'
 import { placesFor } from './placement.js'
-import { tell, tellSurely, type WorkerLink } from './worker-link.js'
+import { tell, tellSurely, type StorePost, type WorkerLink } from './worker-link.js'
 
-export interface Rooms extends RoomEvents {
+export interface Rooms {
   readonly byKey: Map<number, RoomEntry>
   readonly byId: Map<string, RoomEntry>
   readonly links: readonly WorkerLink[]
-  readonly backplane: Backplane
+  readonly peers: Peers
+  readonly driver: Driver
   /** Open rooms by the address that opened them. */
   readonly openedFrom: Map<string, number>
+  /** Whether the backplane is there. */
+  isReachable: boolean
+  isDraining: boolean
   nextKey: number
+  /** Draws a number, uniform in [0, 1). */
+  random(): number
   /** Says something over the port of a worker's newest thread. */
   post(link: WorkerLink, message: MainMessage): void
-}
-
-export interface RoomEvents {
+  /** Begins to hear a room's channel; gives back how to end that. */
+  follow(room: RoomEntry): () => void
   /** A room does not open; `cause` is for the log. */
   onNotOpened(entry: RoomEntry, code: ErrorCode, cause: string): void
-  onStored(entry: RoomEntry, bytes: number, seconds: number): void
-  onStoreFailed(entry: RoomEntry, cause: string): void
 }
 
 /** Nobody is told yet, and nothing can be opened: the engine sets who is told, and how to speak to workers. */
-export const createRooms = (links: readonly WorkerLink[], backplane: Backplane): Rooms => ({
-  byKey: new Map(), byId: new Map(), links, backplane, openedFrom: new Map(), nextKey: 1, post: () => {}, onNotOpened: () => {}, onStored: () => {}, onStoreFailed: () => {},
-})
+export function createRooms(links: readonly WorkerLink[], backplane: Backplane): Rooms {
+  const { instance } = backplane, state = new Uint32Array(4)
+  seedPrng(state, Math.floor(monotonicMs() * 1000) ^ instance)
+  const send: Peers['send'] = (to, { id }, body) => backplane.send(to, writePeer(instance, id, body))
+  return {
+    byKey: new Map(), byId: new Map(), links, peers: { instance, send }, driver: createDriver(backplane, {} as DriverHooks), openedFrom: new Map(),
+    isReachable: true, isDraining: false, nextKey: 1, random: () => nextFloat(state), post: () => {}, follow: () => () => {}, onNotOpened: () => {},
+  }
+}
 
 const roomName = /^[^\p{C}\p{Z}:][^\p{C}:]{0,63}$/u
 
 /** True if a room of `type` may be called so: its id has a place in the header of its block. */
 export const isRoomName = (type: string, name: string): boolean => roomName.test(name) && Buffer.byteLength(`${type}:${name}`) <= roomIdBytesMax
 
-/** Opens room `id` on the worker it belongs to. The answer comes as `opened` or `failed`, or as `onNotOpened`. */
+const nobody = 0
+
+/** Room `id` is needed here: this instance finds out who runs it, or runs it. What comes of it comes later. */
 export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, opening: Opening): RoomEntry | undefined {
-  const places = placesFor(id, rooms.links.map(({ rooms: count, usable }) => usable ? count : Infinity)).filter((place) => rooms.links[place].usable)
+  const { links, driver: { backplane } } = rooms
+  const places = placesFor(id, links.map(({ rooms: count, usable }) => usable ? count : Infinity)).filter((place) => links[place].usable)
   const first = places.shift()
   if (first === undefined) return undefined
+  const { instance, leaseMs } = backplane, { version, whenDetached } = type, durability = type.durability as 'snapshot'
   const entry: RoomEntry = {
-    id, type, key: rooms.nextKey++, epoch: 0, state: 'opening', link: rooms.links[first], places, base: 0, lastSeq: 0, tick: 0,
-    parentEpoch: 0, forkSeq: 0, pending: [], clients: new Map(), bySlot: new Map(), opening, stored: undefined, isLocked: false,
-    listing: listingOf(type, opening.match),
+    id, type, peers: rooms.peers, forwarding: createForwarding(), key: rooms.nextKey++, state: 'opening', link: links[first], isPlaced: false, places, base: 0,
+    ownership: createOwnership({ instance, version, leaseMs, durability, whenDetached, random: rooms.random, continues }),
+    heardSeq: 0, lastSeq: 0, tick: 0, parentEpoch: 0, forkSeq: 0, begin: undefined, pending: new Set(), clients: new Map(), bySlot: new Map(), opening, isLocked: false,
+    listing: listingOf(type, opening.match), undelivered: [], outgoing: new Map(), durableSeq: 0, storedSeq: 0, loaded: undefined, afterStore: undefined,
+    fetches: new Map(), answers: [], arriving: undefined, isDetached: false, attachedEpoch: 0, unfollow: () => {}, idleSinceMs: Infinity,
   }
+  entry.ownership.isReachable = rooms.isReachable
+  entry.ownership.isDraining = rooms.isDraining
   rooms.byKey.set(entry.key, entry)
   rooms.byId.set(id, entry)
   entry.link.rooms++
   rooms.openedFrom.set(opening.address, (rooms.openedFrom.get(opening.address) ?? 0) + 1)
-  void claimRoom(rooms, entry)
+  if (instance !== nobody) entry.unfollow = rooms.follow(entry)
+  rooms.driver.happen(entry, { kind: 'wanted' })
   return entry
 }
 
@@ -75,55 +101,20 @@ const isSame = (a: unknown, b: unknown): boolean => a === b || (typeof a === 'ob
 /** JSON knows no bigints, and throws at them. */
 const textOf = (value: unknown): string => JSON.stringify(value, (_, part: unknown) => typeof part === 'bigint' ? `${part}n` : part)
 
-/** Its epoch is durable before its worker hears of the room. */
-async function claimRoom(rooms: Rooms, entry: RoomEntry): Promise<void> {
-  const { id, type } = entry
-  try {
-    const claim = await rooms.backplane.claim(id, { seen: 0, version: type.version })
-    if (claim.kind === 'held') throw new KasagiError('held', `instance ${claim.lease.instance} runs it`)
-    entry.epoch = claim.epoch
-    const snapshot = await rooms.backplane.load(id)
-    if (snapshot === undefined && entry.opening.onlyStored) return rooms.onNotOpened(entry, 'session-gone', 'nothing is stored of it')
-    if (snapshot !== undefined && type.durability !== 'none') {
-      Object.assign(entry, { stored: snapshot.data, parentEpoch: snapshot.epoch, forkSeq: snapshot.seq, lastSeq: snapshot.seq, tick: snapshot.tick })
-    }
-    if (entry.state === 'opening' && !askOpen(rooms, entry)) rooms.onNotOpened(entry, 'no-space', 'its worker takes no more')
-  } catch (error) {
-    rooms.onNotOpened(entry, 'room-failed', error instanceof KasagiError ? error.message : String(error))
-  }
-}
-
 const textEncoder = new TextEncoder()
 
-/** Asks the worker to open the room; false if its ring is full. */
+/** Asks the worker for a block, as `begin` says; false if its ring is full. */
 export function askOpen(rooms: Rooms, entry: RoomEntry): boolean {
-  const id = textEncoder.encode(entry.id)
-  const { link, stored, opening } = entry
-  const flags = (stored === undefined ? 0 : openFlags.stored) | (opening.stays ? openFlags.stays : 0)
-  if (stored !== undefined) rooms.post(link, { roomKey: entry.key, stored })
+  const id = textEncoder.encode(entry.id), { epoch, parentEpoch, forkSeq, seq, follows, stored } = entry.begin!
+  const { link, opening } = entry
+  const flags = (stored === undefined ? 0 : openFlags.stored) | (opening.stays ? openFlags.stays : 0) | (follows ? openFlags.follows : 0)
+  if (stored !== undefined) rooms.post(link, { roomKey: entry.key, stored: stored.state, records: stored.records })
+  entry.isPlaced = true
   const words = [
-    entry.key, entry.type.number, ...wideWords(entry.epoch), ...wideWords(entry.parentEpoch), ...wideWords(entry.forkSeq), ...wideWords(entry.forkSeq), flags, id.length, opening.options.length,
+    entry.key, entry.type.number, ...wideWords(epoch), ...wideWords(parentEpoch), ...wideWords(forkSeq), ...wideWords(seq), flags, id.length, opening.options.length,
   ]
   return tell(link, toWorker.open, words, id, opening.options, opening.match)
 }
-
-/** What a worker has written of a room goes to the store; when it is there, the room is told, so that nothing is stored twice. */
-export function storeSnapshot(rooms: Rooms, entry: RoomEntry, snapshot: Omit<StoredSnapshot, 'version'>): void {
-  const began = monotonicMs(), { arena } = entry.link
-  rooms.backplane.store(entry.id, { ...snapshot, version: entry.type.version }).then(() => {
-    rooms.onStored(entry, snapshot.data.length, (monotonicMs() - began) / 1000)
-    if (entry.state === 'open') storeWide(arena, entry.base + atStoredSeq, snapshot.seq)
-  }, (error: unknown) => rooms.onStoreFailed(entry, error instanceof Error ? error.message : String(error))).finally(() => {
-    // Behind its close the block may be another room's.
-    if (entry.state === 'open') storeWord(arena, entry.base + atStoring, 0)
-  })
-}
-
-/** Open rooms of a type that match, for those who look for one: name, sessions, packed listing. */
-export const listRooms = ({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): { name: string; sessions: number; listing: string }[] =>
-  [...byId.values()].filter((room) => room.type === type && room.state === 'open' && !room.isLocked && isMatch(room, match)).map((room) => ({
-    name: room.id.slice(type.name.length + 1), sessions: room.bySlot.size, listing: Buffer.from(packToBytes(type.listing, room.listing)).toString('base64url'),
-  }))
 
 /** The worker has no space: the next one in rendezvous order is asked. False if there is none. */
 export function openElsewhere(rooms: Rooms, entry: RoomEntry): boolean {
@@ -135,12 +126,62 @@ export function openElsewhere(rooms: Rooms, entry: RoomEntry): boolean {
   return askOpen(rooms, entry)
 }
 
-/** Forgets a room. `released`: its block goes back to the arena. */
+/** The room is to be run or followed in a new block. */
+export function beginRoom(rooms: Rooms, entry: RoomEntry): void {
+  if (!askOpen(rooms, entry)) rooms.onNotOpened(entry, 'no-space', 'its worker takes no more')
+}
+
+/** The replica begins anew with a state that came from another instance; clients go on from it as soon as it is there. */
+export function adoptState(rooms: Rooms, entry: RoomEntry, state: Uint8Array): void {
+  const { ownership } = entry, fork = ownership.lineage.at(-1) ?? { epoch: 0, parentEpoch: 0, forkSeq: 0 }, { seq } = ownership.position!
+  dropBlock(rooms, entry)
+  entry.begin = { ...fork, seq, follows: true, stored: { state, records: [] } }
+  Object.assign(entry, { heardSeq: seq, lastSeq: seq, parentEpoch: fork.parentEpoch, forkSeq: fork.forkSeq, loaded: undefined })
+  beginRoom(rooms, entry)
+}
+
+/** The block goes back to the arena, and with it the room's key: whatever its worker still says of it is void. */
+export function dropBlock(rooms: Rooms, entry: RoomEntry): void {
+  if (!entry.isPlaced) return
+  tellSurely(entry.link, toWorker.release, [entry.key])
+  rooms.byKey.delete(entry.key)
+  entry.key = rooms.nextKey++
+  rooms.byKey.set(entry.key, entry)
+  Object.assign(entry, { isPlaced: false, base: 0, begin: undefined })
+  if (entry.state === 'open') entry.state = 'opening'
+  entry.undelivered.length = entry.answers.length = 0
+  entry.fetches.clear()
+  for (const client of entry.bySlot.values()) {
+    client.asked = false
+    if (client.state === 'live' || client.state === 'catching') client.state = 'behind'
+  }
+}
+
+/** What a worker has written of a room goes to the store; when it is there, the room is told, so that nothing is stored twice. */
+export function storeSnapshot(rooms: Rooms, entry: RoomEntry, { epoch, seq, tick }: Omit<StorePost, 'roomKey' | 'address' | 'bytes'>, data: Uint8Array): void {
+  const { arena } = entry.link, { key } = entry
+  // Behind its close the block may be another room's.
+  const isOpen = (): boolean => entry.state === 'open' && entry.key === key
+  storeRoom(rooms.driver, entry, { data, epoch, seq, tick, ts: wallMs() }, (isStored) => {
+    if (!isOpen()) return
+    if (isStored) storeWide(arena, entry.base + atStoredSeq, seq)
+    storeWord(arena, entry.base + atStoring, 0)
+  })
+}
+
+/** Open rooms of a type that match, for those who look for one: name, sessions, packed listing. */
+export const listRooms = ({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): { name: string; sessions: number; listing: string }[] =>
+  [...byId.values()].filter((room) => room.type === type && room.state === 'open' && !room.isLocked && isMatch(room, match)).map((room) => ({
+    name: room.id.slice(type.name.length + 1), sessions: room.bySlot.size, listing: Buffer.from(packToBytes(type.listing, room.listing)).toString('base64url'),
+  }))
+
+/** Forgets a room, which nobody here needs or can have any more. `released`: its worker has closed it, and waits for the word that its block is free. */
 export function forgetRoom(rooms: Rooms, entry: RoomEntry, released: boolean): void {
   if (entry.state === 'closed') return
   entry.state = 'closed'
   // Refused if the room was opened anew meanwhile.
-  if (entry.epoch > 0) rooms.backplane.release(entry.id, entry.epoch).catch(() => {})
+  if (entry.ownership.epoch !== 0) letGo(rooms.driver, entry, entry.ownership.epoch)
+  entry.unfollow()
   entry.link.rooms--
   const { address } = entry.opening, left = rooms.openedFrom.get(address)! - 1
   if (left === 0) rooms.openedFrom.delete(address)
@@ -157,13 +198,34 @@ export function detachClient(client: Client): RoomEntry | undefined {
   client.room = undefined
   room.clients.delete(client.connection)
   if (room.bySlot.get(client.slot) === client) room.bySlot.delete(client.slot)
-  const waiting = room.pending.indexOf(client)
-  if (waiting >= 0) room.pending.splice(waiting, 1)
+  room.pending.delete(client)
+  closeLane(room.forwarding, client.connection)
   return room
 }
 
 /** The stay is over, whoever ended it: a worker that has ended the session itself finds nobody of that connection. `why`: 0 left, 1 dropped. */
 export function leaveRoom(client: Client, why: number): void {
-  const room = detachClient(client)
-  if (room !== undefined && room.state !== 'closed') tellSurely(room.link, toWorker.leave, [room.key, ...wideWords(client.connection), why])
+  const wasWaiting = client.room?.pending.has(client), room = detachClient(client)
+  if (room !== undefined && room.state !== 'closed' && wasWaiting !== true) tellOwnerSurely(room, toWorker.leave, [...wideWords(client.connection), why])
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) { bytes.set(part, at); at += part.length }
+  return bytes
+}
+
+/** Says something to whoever runs the room; false: nobody hears it. Without bytes it may be said to a full ring. */
+export function tellOwner(room: RoomEntry, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
+  const { ownership, peers } = room
+  if (ownership.role === 'owning') return room.state === 'open' && tell(room.link, kind, [room.key, ...words], ...parts)
+  if (!hasOwner(ownership)) return false
+  return peers.send(ownership.owner, room, { kind: 'forward', word: kind, words, data: joined(parts) })
+}
+
+/** What must arrive, as far as anything can: what is lost on the way to another instance, that one notices by itself. */
+export function tellOwnerSurely(room: RoomEntry, kind: number, words: readonly number[]): void {
+  if (room.ownership.role === 'owning' && room.state === 'open') tellSurely(room.link, kind, [room.key, ...words])
+  else tellOwner(room, kind, words)
 }

@@ -4,6 +4,8 @@
  * effect on anybody else. Fields are not decoded here: the room's worker knows its schema.
  */
 import { randomUUID } from 'node:crypto'
+import { expireHeld, findStalled, forwardHeld, isAskedFor, takeBack, takeInput, wantAgain, type ForwardedInput } from '../backplane/forwarding.js'
+import { hasOwner, isOvertaken } from '../backplane/ownership.js'
 import { monotonicMs } from '../base/clock.js'
 import { errorList, type ErrorCode, type KasagiError } from '../base/errors.js'
 import { toWorker, wideWords, type CatalogEntry } from '../memory/crossing.js'
@@ -14,12 +16,11 @@ import { protocolVersion } from '../wire/protocol.js'
 import { writePong } from '../wire/server-messages.js'
 import { enter, exit, type Admission } from './admission.js'
 import type { Identity } from './auth.js'
-import { createClient, type Client, type JoinRequest, type RoomEntry } from './client.js'
+import { createClient, type Client, type InputBody, type JoinRequest, type RoomEntry } from './client.js'
 import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
-import { detachClient, isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
+import { detachClient, isMatch, isRoomName, leaveRoom, openRoomEntry, tellOwner, tellOwnerSurely, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import type { Tokens } from './tokens.js'
-import { tell, tellSurely } from './worker-link.js'
 
 export interface SessionLimits { readonly messageBytes: number; readonly inputsPerSecond: number; readonly inputsBurst: number; readonly roomsPerAddress: number }
 
@@ -43,7 +44,7 @@ export interface Sessions {
 type Of<K extends ClientMessage['kind']> = Extract<ClientMessage, { kind: K }>
 
 export function openConnection(sessions: Sessions, socket: Socket): void {
-  const client = createClient(socket, sessions.limits.inputsBurst, monotonicMs())
+  const client = createClient(socket, sessions.rooms.peers.instance, sessions.limits.inputsBurst, monotonicMs())
   socket.data = client
   const code = enter(sessions.admission, client)
   if (code !== undefined) refuse(sessions, client, code)
@@ -115,6 +116,7 @@ function join(sessions: Sessions, client: Client, message: Of<'join'>): void {
   // Everything is copied: the message is gone when an identity has been checked.
   const wanted = { type, name: message.name, match, matchBytes: message.match.slice(), open: message.open, options: message.options.slice(), join: message.join.slice(), resume: asked }
   client.state = 'joining'
+  client.joiningMs = monotonicMs()
   if (sessions.admission.auth === undefined) return admit(sessions, client, wanted, undefined)
   sessions.admission.auth.identify(message.userToken).then((identity) => {
     if (client.state !== 'gone') admit(sessions, client, wanted, identity)
@@ -137,7 +139,7 @@ function resumeOf({ tokens }: Sessions, type: CatalogEntry, { resume }: Of<'join
   if (resume === undefined) return undefined
   const claims = tokens.read(resume.token)
   if (claims === undefined || !claims.roomId.startsWith(`${type.name}:`) || resume.firstHeld < 1) return 'bad-token'
-  return { claims, epoch: resume.epoch, seq: resume.seq, firstHeld: resume.firstHeld }
+  return { claims, epoch: resume.epoch, seq: resume.seq, firstHeld: resume.firstHeld, lastSent: resume.lastSent }
 }
 
 /** How often a join goes on its way before it is told that the room closes: one that its author closes at every join would otherwise open for ever. */
@@ -160,8 +162,11 @@ function findRoom(sessions: Sessions, client: Client, request: JoinRequest): voi
   if (typeof room === 'string') return refuse(sessions, client, room)
   client.room = room
   room.clients.set(client.connection, client)
-  if (room.state === 'open') sendJoin(sessions, client)
-  else room.pending.push(client)
+  room.idleSinceMs = Infinity
+  const { resume } = request
+  if (resume !== undefined && isOvertaken(room.ownership, { epoch: resume.epoch, seq: resume.seq }, monotonicMs())) return refuse(sessions, client, 'going-away')
+  room.pending.add(client)
+  sendPending(sessions, room)
 }
 
 function roomFor({ rooms, limits }: Sessions, { type, name: asked, match, matchBytes, open, options, resume }: JoinRequest, address: string): RoomEntry | ErrorCode {
@@ -186,43 +191,133 @@ function matchingRoom({ byId }: Rooms, type: CatalogEntry, match: Readonly<Recor
 
 const encoder = new TextEncoder()
 
-/** The room is open: the join, or the resume, goes to its worker. */
-export function sendJoin(sessions: Sessions, client: Client): void {
+/** Joins go to whoever runs the room, as soon as somebody does and this instance has the room's state. */
+export function sendPending(sessions: Sessions, room: RoomEntry): void {
+  if (room.state !== 'open' || !hasOwner(room.ownership)) return
+  for (const client of [...room.pending]) {
+    room.pending.delete(client)
+    sendJoin(sessions, client)
+  }
+}
+
+/** The join, or the resume, goes to the room's owner. */
+function sendJoin(sessions: Sessions, client: Client): void {
   const { join, user, resume } = client.request!, room = client.room!
   const id = encoder.encode(client.sessionId), userBytes = encoder.encode(user)
+  client.sentInMs = monotonicMs()
   const told = resume === undefined
-    ? tell(room.link, toWorker.join, [room.key, ...wideWords(client.connection), id.length, userBytes.length], id, userBytes, join)
-    : tell(room.link, toWorker.resume, [room.key, ...wideWords(client.connection), resume.claims.generation, resume.firstHeld], id)
-  if (!told) refuse(sessions, client, 'no-space')
+    ? tellOwner(room, toWorker.join, [...wideWords(client.connection), id.length, userBytes.length], id, userBytes, join)
+    : tellOwner(room, toWorker.resume, [...wideWords(client.connection), resume.claims.generation, resume.firstHeld], id)
+  if (told) return
+  if (room.ownership.role === 'owning') refuse(sessions, client, 'no-space')
+  else room.pending.add(client)
+}
+
+/** Sessions that are here are the owner's, too: told anew to a new one, and behind whatever may have parted the two. Of those it knows it makes nothing. */
+export function attachAgain(sessions: Sessions, room: RoomEntry): void {
+  for (const client of room.clients.values()) {
+    if (client.state === 'new' || client.state === 'gone' || room.pending.has(client)) continue
+    if (client.state === 'joining') sendJoin(sessions, client)
+    else attach(room, client)
+  }
+}
+
+const attach = (room: RoomEntry, client: Client): void => void tellOwner(room, toWorker.resume, [...wideWords(client.connection), client.generation, 1], encoder.encode(client.sessionId))
+
+/** Somebody runs the room, or somebody else: who waited goes in, and inputs on their way are sent again. */
+export function hearOwner(sessions: Sessions, room: RoomEntry): void {
+  const { ownership, forwarding } = room
+  // Whoever was away for long may have been given up.
+  if (!hasOwner(ownership)) room.attachedEpoch = 0
+  if (room.state !== 'open' || !hasOwner(ownership)) return
+  if (room.attachedEpoch !== ownership.seen) {
+    room.attachedEpoch = ownership.seen
+    attachAgain(sessions, room)
+    askStalled(sessions, room, 0)
+  }
+  sendPending(sessions, room)
+  for (const input of forwardHeld(forwarding, monotonicMs())) {
+    const client = room.clients.get(input.session)
+    if (client !== undefined) forwardInput(sessions, client, input, false)
+  }
+}
+
+/** Clients of which something was forwarded and nothing applied are asked for it again. */
+function askStalled(sessions: Sessions, room: RoomEntry, afterMs?: number): void {
+  for (const { session, number } of findStalled(room.forwarding, monotonicMs(), afterMs)) {
+    const client = room.clients.get(session)
+    if (client === undefined) continue
+    // Or it is not the input that was lost, but the session that the owner does not take for connected.
+    if (room.ownership.role !== 'owning') attach(room, client)
+    sendOwn(sessions.outbox, client, [], number)
+  }
+}
+
+/** How long a join may be on its way to another instance before it is sent again, and before its client is told that nobody answers. */
+const joinAgainMs = 1000, joinMsMax = 8000
+
+/** Time passes: what waits for an owner too long is refused, what got no answer is sent again. */
+export function sweepRoom(sessions: Sessions, room: RoomEntry, nowMs: number): void {
+  for (const { session, number } of expireHeld(room.forwarding, nowMs)) {
+    const client = room.clients.get(session)
+    if (client !== undefined) nack(sessions, client, number, 'expired')
+  }
+  const isOwner = room.ownership.role === 'owning'
+  // What lies in this instance's own rings is not lost, however long the room takes.
+  askStalled(sessions, room, isOwner ? Infinity : undefined)
+  if (isOwner) return
+  for (const client of [...room.clients.values()]) {
+    if (client.state !== 'joining') continue
+    if (nowMs - client.joiningMs > joinMsMax) refuse(sessions, client, 'no-owner')
+    else if (!room.pending.has(client) && nowMs - client.sentInMs > joinAgainMs) sendJoin(sessions, client)
+  }
 }
 
 /** Its newest token has arrived: older ones are void from here on. Said once; what else a client says of generations has no meaning. */
 function ready(client: Client, generation: number): void {
   if (client.room === undefined || client.issued === 0 || generation !== client.issued) return
   client.issued = 0
-  tellSurely(client.room.link, toWorker.ready, [client.room.key, ...wideWords(client.connection), generation])
+  tellOwnerSurely(client.room, toWorker.ready, [...wideWords(client.connection), generation])
 }
 
 function input(sessions: Sessions, client: Client, { number, input: index, data }: Of<'input'>): void {
-  if (client.state === 'joining' || client.room === undefined) return refuse(sessions, client, 'wrong-order')
-  if (number < client.nextInput) return sessions.countInput('repeated')
-  if (number > client.nextInput) {
-    sessions.countInput('hole')
-    if (client.holeAt === client.nextInput) return
-    client.holeAt = client.nextInput
-    return sendOwn(sessions.outbox, client, [], client.nextInput)
-  }
-  client.nextInput = number + 1
   const { room } = client
-  const words = [room.key, client.slot, ...wideWords(client.connection), number, client.lastForwarded + 1, index]
-  if (client.budget < 0 || !tell(room.link, toWorker.input, words, data)) return nack(sessions, client, number, client.budget < 0 ? 'rate-limited' : 'journal-full')
-  client.lastForwarded = number
-  sessions.countInput('accepted')
+  if (client.state === 'joining' || room === undefined) return refuse(sessions, client, 'wrong-order')
+  if (isAskedFor(room.forwarding, client.connection, number)) client.budget++
+  const isRefused = client.budget < 0, body: InputBody = { index, data }
+  const verdict = takeInput(room.forwarding, client.connection, number, number, body, { hasOwner: hasOwner(room.ownership), isRefused }, monotonicMs())
+  switch (verdict.kind) {
+    case 'repeat': return sessions.countInput('repeated')
+    case 'want':
+      sessions.countInput('hole')
+      if (client.holeAt === verdict.number) return
+      client.holeAt = verdict.number
+      return sendOwn(sessions.outbox, client, [], verdict.number)
+    case 'refuse': return nack(sessions, client, number, isRefused ? 'rate-limited' : 'journal-full')
+    case 'forget': return
+    case 'held': body.data = data.slice(); return sessions.countInput('accepted')
+    case 'forward': return forwardInput(sessions, client, verdict.input, true)
+  }
+}
+
+/** `isNew`: nobody has seen it before, so it may be refused. */
+function forwardInput(sessions: Sessions, client: Client, input: ForwardedInput<InputBody, number>, isNew: boolean): void {
+  const room = client.room!, { from, number, body } = input
+  if (tellOwner(room, toWorker.input, [client.slot, ...wideWords(client.connection), number, from, body.index], body.data)) return sessions.countInput('accepted')
+  const mayRefuse = isNew && room.ownership.role === 'owning'
+  takeBack(room.forwarding, input, mayRefuse, monotonicMs())
+  if (mayRefuse) nack(sessions, client, number, 'journal-full')
+}
+
+/** The owner misses `number`: it, and everything behind it, has to come again. */
+export function hearWanted(sessions: Sessions, client: Client, number: number): void {
+  if (client.room !== undefined && wantAgain(client.room.forwarding, client.connection, number, monotonicMs())) sendOwn(sessions.outbox, client, [], number)
 }
 
 /** The client no longer holds the inputs below `to`: they will not come. */
-function skip(client: Client, to: number): void {
-  client.nextInput = Math.max(client.nextInput, to)
+function skip({ room, connection }: Client, to: number): void {
+  const lane = room?.forwarding.lanes.get(connection)
+  if (lane !== undefined) lane.next = Math.max(lane.next, to)
 }
 
 /** An input that is refused before the journal: its number counts as answered. */

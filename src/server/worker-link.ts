@@ -20,15 +20,25 @@ export interface SnapshotPost {
 /** A room that is to be stored, in its snapshot area. */
 export interface StorePost { readonly roomKey: number; readonly epoch: number; readonly seq: number; readonly tick: number; readonly address: number; readonly bytes: number }
 
+/** What another instance has missed, in the room's snapshot area. `request`: of `fetch`. */
+export interface AnswerPost {
+  readonly roomKey: number; readonly request: number; readonly kind: number; readonly epoch: number; readonly seq: number
+  readonly parentEpoch: number; readonly forkSeq: number; readonly tick: number; readonly address: number; readonly bytes: number
+}
+
 export interface LinkHandlers {
   opened(link: WorkerLink, roomKey: number, address: number): void
   failed(link: WorkerLink, roomKey: number, code: string): void
-  record(link: WorkerLink, roomKey: number, address: number): void
+  record(link: WorkerLink, roomKey: number, address: number, bytes: number): void
   snapshot(link: WorkerLink, post: SnapshotPost): void
   refused(link: WorkerLink, roomKey: number, connection: number, code: string): void
   nack(link: WorkerLink, roomKey: number, slot: number, connection: number, number: number, code: string): void
   closed(link: WorkerLink, roomKey: number, isKept: boolean, code: string): void
   store(link: WorkerLink, post: StorePost): void
+  /** A followed room could not take a record. */
+  behind(link: WorkerLink, roomKey: number): void
+  answer(link: WorkerLink, post: AnswerPost): void
+  halted(link: WorkerLink, roomKey: number): void
   /** `packed`: the listing's fields. */
   listing(link: WorkerLink, roomKey: number, isLocked: boolean, packed: Uint8Array): void
 }
@@ -92,12 +102,15 @@ function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
   switch (ring.kind) {
     case toMain.opened: return handlers.opened(link, key, u32[word + 1])
     case toMain.failed: return handlers.failed(link, key, textBehind(ring, at, failedWords))
-    case toMain.record: return handlers.record(link, key, u32[word + 1])
+    case toMain.record: return handlers.record(link, key, u32[word + 1], u32[word + 2])
     case toMain.snapshot: return handlers.snapshot(link, readSnapshotPost(link, word))
     case toMain.refused: return handlers.refused(link, key, wideAt(link, word + 1), textBehind(ring, at, refusedWords))
     case toMain.nack: return handlers.nack(link, key, u32[word + 1], wideAt(link, word + 2), u32[word + 4], textBehind(ring, at, nackWords))
     case toMain.closed: return handlers.closed(link, key, u32[word + 1] === 1, textBehind(ring, at, closedWords))
     case toMain.listing: return handlers.listing(link, key, u32[word + 1] === 1, bytesBehind(ring, at, listingWords))
+    case toMain.behind: return handlers.behind(link, key)
+    case toMain.answer: return handlers.answer(link, readAnswerPost(link, word))
+    case toMain.halted: return handlers.halted(link, key)
     case toMain.store: return handlers.store(link, readStorePost(link, word))
   }
 }
@@ -107,6 +120,14 @@ const wideAt = ({ arena: { u32 } }: WorkerLink, word: number): number => u32[wor
 function readStorePost(link: WorkerLink, word: number): StorePost {
   const { u32 } = link.arena
   return { roomKey: u32[word], epoch: wideAt(link, word + 1), seq: wideAt(link, word + 3), tick: u32[word + 5], address: u32[word + 6], bytes: u32[word + 7] }
+}
+
+function readAnswerPost(link: WorkerLink, word: number): AnswerPost {
+  const { u32 } = link.arena
+  return {
+    roomKey: u32[word], request: u32[word + 1], kind: u32[word + 2], epoch: wideAt(link, word + 3), seq: wideAt(link, word + 5),
+    parentEpoch: wideAt(link, word + 7), forkSeq: wideAt(link, word + 9), tick: u32[word + 11], address: u32[word + 12], bytes: u32[word + 13],
+  }
 }
 
 function readSnapshotPost(link: WorkerLink, word: number): SnapshotPost {

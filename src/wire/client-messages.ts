@@ -33,8 +33,11 @@ export interface JoinMessage {
   readonly resume: ResumeFields | undefined
 }
 
-/** What a client that comes back brings: its secret token, what it has, and the first input number that it still holds. */
-export interface ResumeFields { readonly token: string; readonly epoch: number; readonly seq: number; readonly firstHeld: number }
+/**
+ * What a client that comes back brings: its secret token, what it has, the first input number that it still holds, and the last one that it has sent,
+ * to whatever server.
+ */
+export interface ResumeFields { readonly token: string; readonly epoch: number; readonly seq: number; readonly firstHeld: number; readonly lastSent: number }
 export type ClientMessage =
   | JoinMessage
   | { readonly kind: 'input'; readonly number: number; readonly input: number; readonly data: Uint8Array }
@@ -49,7 +52,7 @@ const tokenBytesMax = 4096
 const joinRule: TableRule = {
   fields: [
     scalar(2), string(typeBytesMax, true), scalar(4), string(roomIdBytesMax * 4), scalar(1), bytesVector, bytesVector, bytesVector,
-    string(tokenBytesMax), string(tokenBytesMax), struct(16), scalar(4),
+    string(tokenBytesMax), string(tokenBytesMax), struct(16), scalar(4), scalar(4),
   ],
 }
 const empty: TableRule = { fields: [] }
@@ -112,7 +115,10 @@ const readJoin = (body: Join): JoinMessage => ({
 function readResume(body: Join): ResumeFields | undefined {
   const token = text(body.resumeToken(asBytes)), at = body.position()
   if (token === undefined) return undefined
-  return { token, epoch: at === null ? 0 : wide(at.epochLow(), at.epochHigh()), seq: at === null ? 0 : wide(at.seqLow(), at.seqHigh()), firstHeld: body.firstHeld() }
+  const epoch = at === null ? 0 : wide(at.epochLow(), at.epochHigh()), seq = at === null ? 0 : wide(at.seqLow(), at.seqHigh())
+  // Clients of before `last_sent` do not say it; nobody has sent less than all that is before what it holds.
+  const firstHeld = body.firstHeld(), lastSent = Math.max(body.lastSent(), firstHeld - 1)
+  return { token, epoch, seq, firstHeld, lastSent }
 }
 
 function finish(builder: Builder, type: ClientBody, body: number): Uint8Array {
@@ -146,6 +152,7 @@ export function writeJoin(message: JoinFields): Uint8Array {
     Join.addResumeToken(builder, token)
     Join.addPosition(builder, putPosition(builder, resume.epoch, resume.seq))
     Join.addFirstHeld(builder, resume.firstHeld)
+    if (resume.lastSent >= resume.firstHeld) Join.addLastSent(builder, resume.lastSent)
   }
   return finish(builder, ClientBody.Join, Join.endJoin(builder))
 }

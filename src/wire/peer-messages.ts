@@ -116,7 +116,7 @@ function putLineage(builder: Builder, lineage: readonly Fork[]): number {
 
 const none = new Uint8Array(0)
 
-/** Reads a message from bytes that may be anything; undefined if it is none. Never throws. `data` is a view of the bytes. */
+/** Reads a message from bytes that may be anything and lie anywhere; undefined if it is none. Never throws. `data` is a view of the bytes. */
 export function readPeer(bytes: Uint8Array): PeerMessage | undefined {
   if (!verify(bytes, identifier, rule)) return undefined
   const peer = Peer.getRootAsPeer(new ByteBuffer(bytes)), kind = kinds[peer.kind()]
@@ -126,7 +126,7 @@ export function readPeer(bytes: Uint8Array): PeerMessage | undefined {
 
 function bodyOf(kind: PeerBody['kind'], peer: Peer): PeerBody | undefined {
   const at = peer.position(), position = at === null ? undefined : { epoch: wide(at.epochLow(), at.epochHigh()), seq: wide(at.seqLow(), at.seqHigh()) }
-  const request = peer.request(), epoch = wide(peer.epochLow(), peer.epochHigh()), words = Array.from(peer.wordsArray() ?? []), code = peer.text() ?? ''
+  const request = peer.request(), epoch = wide(peer.epochLow(), peer.epochHigh()), words = Array.from({ length: peer.wordsLength() }, (_, index) => peer.words(index)!), code = peer.text() ?? ''
   const data = peer.dataArray() ?? none, has = (bit: number): boolean => (peer.flags() & bit) !== 0
   switch (kind) {
     case 'beat': {

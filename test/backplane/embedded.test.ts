@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openEmbeddedStore } from '../../src/backplane/embedded.js'
+import { readStored } from '../../src/backplane/stored-value.js'
+import { hashBytes } from '../../src/base/hash.js'
 import { open, type Database, type Key } from 'lmdb'
 import type { Backplane } from '../../src/backplane/backplane.js'
-import { backplaneSuite, granted } from '../suites/backplane.js'
+import { backplaneSuite, codeOf, granted, logged, snapshotAt } from '../suites/backplane.js'
 import { until } from '../support/engine.js'
 
 describe('embedded', () => {
@@ -26,7 +28,7 @@ describe('embedded', () => {
       damage: async (roomId, logged) => {
         await backplane.close()
         const store = open<Buffer, string>({ path: join(folder, 'rooms'), encoding: 'binary', noSubdir: true })
-        if (logged === undefined) await damageIn(store, `room:{${roomId}}:snapshot`, 70)
+        if (logged === undefined) await damageIn(store, `room:{${roomId}}:snapshot`, 100)
         else await damageIn(store.openDB<Buffer, Key[]>({ name: 'ops', encoding: 'binary' }), [roomId, logged.epoch, logged.seq], 40)
         await store.close()
         backplane = openEmbeddedStore(folder).backplane
@@ -34,6 +36,24 @@ describe('embedded', () => {
       },
       end: async () => { await backplane.close(); rmSync(folder, { recursive: true, force: true }) },
     }
+  })
+})
+
+describe('stored values', () => {
+  it('stored value: one of format 1 is read; its owner stored it, and nothing is known of those before', () => {
+    const epoch = 2 ** 51, bytes = new Uint8Array(59), view = new DataView(bytes.buffer)
+    const write = (): Uint8Array => {
+      for (const [at, value] of [0x5653414b, 1, 0, bytes.length - 16].entries()) view.setUint32(at * 4, value, true)
+      view.setUint32(8, hashBytes(bytes.subarray(16)), true)
+      return bytes
+    }
+    for (const [at, value] of [epoch, 7, 14, 1e12, 3].entries()) view.setFloat64(16 + at * 8, value, true)
+    bytes.set([1, 2, 3], 56)
+    expect(readStored(write())).toEqual({
+      by: epoch, snapshot: { epoch, seq: 7, tick: 14, ts: 1e12, version: 3, data: Uint8Array.of(1, 2, 3), lineage: [{ epoch, parentEpoch: 0, forkSeq: 0 }] },
+    })
+    view.setFloat64(16, 0, true)
+    expect(readStored(write())).toBeUndefined()
   })
 })
 
@@ -45,7 +65,7 @@ describe('the data folder', () => {
     const { backplane } = openEmbeddedStore(folder)
     for (let n = 0; n < 20; n++) {
       const epoch = await granted(backplane, `a:${n}`)
-      await backplane.store(`a:${n}`, { data: new Uint8Array(50_000).fill(n), epoch, seq: 1, tick: 1, ts: 1, version: 1 })
+      await backplane.store(`a:${n}`, epoch, snapshotAt(epoch, n, 50_000))
     }
     await backplane.close()
   }
@@ -140,10 +160,13 @@ describe('the data folder', () => {
     try {
       const { backplane } = openEmbeddedStore(folder)
       const epoch = await granted(backplane, 'a:1')
-      const snapshot = { epoch, seq: 1, tick: 1, ts: 1, version: 1 }
-      await backplane.store('a:1', { ...snapshot, data: new Uint8Array(100_000) })
-      await expect(backplane.store('a:1', { ...snapshot, seq: 2, data: new Uint8Array(3_000_000) })).rejects.toMatchObject({ code: 'store-failed', message: expect.stringMatching(/the disk of .* has 0 MB left/) as string })
+      await backplane.store('a:1', epoch, snapshotAt(epoch, 1, 100_000))
+      await expect(backplane.store('a:1', epoch, snapshotAt(epoch, 2, 3_000_000))).rejects.toMatchObject({ code: 'store-failed', message: expect.stringMatching(/the disk of .* has 0 MB left/) as string })
       expect((await backplane.load('a:1'))?.seq).toBe(1)
+      // What is not in the log leaves no hole behind it.
+      const large = [2, 3, 4].map((seq) => codeOf(backplane.publish('a:1', { ...logged(epoch, seq), record: new Uint8Array(3_000_000) })))
+      expect(await Promise.all(large)).toEqual(['store-failed', 'store-failed', 'store-failed'])
+      for (const seq of [5, 4, 3]) expect(await codeOf(backplane.publish('a:1', logged(epoch, seq)))).toBe('log-gap')
       await backplane.close()
       execFileSync('mount', ['-o', 'remount,ro', folder])
       expect(problem()).toMatch(/^data-folder: cannot write to .*EROFS/)

@@ -1,6 +1,7 @@
 /** The ownership machine, decision by decision. What all of them do together is simulated in test/sim. */
 import { describe, expect, it } from 'vitest'
-import { accepts, createForwarding, expireHeld, findStalled, forwardHeld, moveLane, openLane, takeInput, wantAgain } from '../../src/backplane/forwarding.js'
+import { createForwarding, expireHeld, findStalled, forwardHeld, moveLane, openLane, takeBack, takeInput, wantAgain, type ForwardedInput } from '../../src/backplane/forwarding.js'
+import { accepts } from '../../src/base/input-order.js'
 import { continues, countBeyond, extend, isOn, positionOf, upTo, type Lineage } from '../../src/base/lineage.js'
 import { createOwnership, isAttached, isOvertaken, step } from '../../src/backplane/ownership.js'
 import type { Effect, Event, Ownership, Settings } from '../../src/backplane/protocol.js'
@@ -337,17 +338,17 @@ describe('forwarding', () => {
   it('forwarding: without an owner inputs wait in order, expire, and are accounted for by the next', () => {
     const forwarding = createForwarding<string>()
     openLane(forwarding, 's', 3, 3, 0)
-    expect(takeInput(forwarding, 's', 4, 4, 'a', false, 0).kind).toBe('held')
-    expect(takeInput(forwarding, 's', 5, 5, 'b', false, 600).kind).toBe('held')
+    expect(takeInput(forwarding, 's', 4, 4, 'a', { hasOwner: false, isRefused: false }, 0).kind).toBe('held')
+    expect(takeInput(forwarding, 's', 5, 5, 'b', { hasOwner: false, isRefused: false }, 600).kind).toBe('held')
     expect(expireHeld(forwarding, 1000).map(({ number }) => number)).toEqual([4])
     expect(forwardHeld(forwarding, 1100)).toEqual([{ session: 's', from: 4, number: 5, body: 'b' }])
-    expect(takeInput(forwarding, 's', 6, 6, 'c', true, 1100)).toEqual({ kind: 'forward', input: { session: 's', from: 6, number: 6, body: 'c' } })
+    expect(takeInput(forwarding, 's', 6, 6, 'c', { hasOwner: true, isRefused: false }, 1100)).toEqual({ kind: 'forward', input: { session: 's', from: 6, number: 6, body: 'c' } })
   })
 
   it('forwarding: what was sent before is never refused: a copy of it may be on its way', () => {
     const forwarding = createForwarding<string>()
     openLane(forwarding, 's', 3, 5, 0)
-    for (const number of [4, 5, 6]) takeInput(forwarding, 's', number, number, 'x', false, 0)
+    for (const number of [4, 5, 6]) takeInput(forwarding, 's', number, number, 'x', { hasOwner: false, isRefused: false }, 0)
     expect(expireHeld(forwarding, 99_000).map(({ number }) => number)).toEqual([6])
     expect(forwardHeld(forwarding, 99_000).map(({ number }) => number)).toEqual([4, 5])
   })
@@ -355,12 +356,39 @@ describe('forwarding', () => {
   it('forwarding: a hole is asked for, and what nobody has taken for too long is asked for again', () => {
     const forwarding = createForwarding<string>()
     openLane(forwarding, 's', 0, 0, 0)
-    expect(takeInput(forwarding, 's', 2, 2, 'x', true, 0)).toEqual({ kind: 'want', number: 1 })
-    for (const number of [1, 2, 3]) expect(takeInput(forwarding, 's', number, number, 'x', true, 10).kind).toBe('forward')
+    expect(takeInput(forwarding, 's', 2, 2, 'x', { hasOwner: true, isRefused: false }, 0)).toEqual({ kind: 'want', number: 1 })
+    for (const number of [1, 2, 3]) expect(takeInput(forwarding, 's', number, number, 'x', { hasOwner: true, isRefused: false }, 10).kind).toBe('forward')
     moveLane(forwarding, 's', 1, 20)
     expect(findStalled(forwarding, 519)).toEqual([])
     expect(findStalled(forwarding, 520)).toEqual([{ session: 's', number: 2 }])
-    expect(takeInput(forwarding, 's', 2, 2, 'x', true, 530)).toMatchObject({ kind: 'forward', input: { from: 2, number: 2 } })
+    expect(takeInput(forwarding, 's', 2, 2, 'x', { hasOwner: true, isRefused: false }, 530)).toMatchObject({ kind: 'forward', input: { from: 2, number: 2 } })
     expect(wantAgain(forwarding, 's', 9, 540)).toBe(false)
+  })
+
+  it('forwarding: what is refused is answered for by the next input; what was sent before is let go instead, and asked for', () => {
+    const forwarding = createForwarding<string>(), way = { hasOwner: true, isRefused: true }
+    openLane(forwarding, 's', 0, 2, 0)
+    expect(takeInput(forwarding, 's', 1, 1, 'x', way, 0).kind).toBe('forget')
+    expect(findStalled(forwarding, 499)).toEqual([])
+    expect(findStalled(forwarding, 500)).toEqual([{ session: 's', number: 1 }])
+    for (const number of [1, 2]) takeInput(forwarding, 's', number, number, 'x', { ...way, isRefused: false }, 510)
+    expect(takeInput(forwarding, 's', 3, 3, 'x', way, 520).kind).toBe('refuse')
+    expect(takeInput(forwarding, 's', 4, 4, 'x', { ...way, isRefused: false }, 530)).toMatchObject({ kind: 'forward', input: { from: 3, number: 4 } })
+  })
+
+  it('forwarding: what the owner had no place for is refused if nobody has seen it, else it is as if it had not come', () => {
+    const forwarding = createForwarding<string>(), way = { hasOwner: true, isRefused: false }
+    openLane(forwarding, 's', 0, 0, 0)
+    const forwarded = (number: number, atMs: number): ForwardedInput<string> => {
+      const verdict = takeInput(forwarding, 's', number, number, 'x', way, atMs)
+      if (verdict.kind !== 'forward') throw new Error(verdict.kind)
+      return verdict.input
+    }
+    takeBack(forwarding, forwarded(1, 0), true, 0)
+    const second = forwarded(2, 10)
+    expect(second.from).toBe(1)
+    takeBack(forwarding, second, false, 10)
+    expect(findStalled(forwarding, 510)).toEqual([{ session: 's', number: 2 }])
+    expect(forwarded(2, 520).from).toBe(1)
   })
 })

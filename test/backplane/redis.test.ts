@@ -1,9 +1,10 @@
 /** The backplane over Redis: every backplane's guarantees, and what only many instances can show. Real servers. */
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { Backplane } from '../../src/backplane/backplane.js'
+import type { Backplane, Take } from '../../src/backplane/backplane.js'
+import { hashBytes, hashText } from '../../src/base/hash.js'
 import { openRedisBackplane, type RedisBackplaneOptions } from '../../src/backplane/redis.js'
-import { backplaneSuite, codeOf, follow, granted, logOf, logged, recordAt, snapshotAt, unlogged } from '../suites/backplane.js'
+import { backplaneSuite, codeOf, follow, granted, logOf, logged, recordAt, snapshotAt, staleOf, unlogged } from '../suites/backplane.js'
 import { startRedis, type RedisServer } from '../support/redis.js'
 import { until } from '../support/until.js'
 
@@ -50,7 +51,7 @@ describe('redis, many instances', () => {
     opened.push(backplane)
     return backplane
   }
-  const claim = (backplane: Backplane, seen = 0, version = 1) => backplane.claim('a:1', { seen, version })
+  const claim = (backplane: Backplane, seen = 0, version = 1, take: Take = 'orphaned') => backplane.claim('a:1', { seen, version, take })
 
   it('redis: while a lease runs, others are told who holds it, where, and for how long; once it is released a claim is granted', async () => {
     const a = await instance(), b = await instance()
@@ -72,7 +73,7 @@ describe('redis, many instances', () => {
     const all = await Promise.all(Array.from({ length: 50 }, () => instance()))
     expect(new Set(all.map(({ instance: number }) => number)).size).toBe(50)
     for (const roomId of ['a:1', 'a:2', 'a:3', 'a:4']) {
-      const claims = await Promise.all(all.map((backplane) => backplane.claim(roomId, { seen: 0, version: 1 })))
+      const claims = await Promise.all(all.map((backplane) => backplane.claim(roomId, { seen: 0, version: 1, take: 'orphaned' })))
       const winners = all.filter((_, at) => claims[at].kind === 'granted')
       expect(winners.length, roomId).toBe(1)
       for (const answer of claims) if (answer.kind === 'held') expect(answer.lease.instance).toBe(winners[0].instance)
@@ -99,9 +100,9 @@ describe('redis, many instances', () => {
       if (answer.kind === 'granted') epoch = answer.epoch
       return epoch > 0
     }, 'another is granted the room')
-    await b.store('a:1', snapshotAt(epoch, 1))
+    await b.store('a:1', epoch, snapshotAt(epoch, 1))
     const late = [
-      a.publish('a:1', logged(old, 2)), a.publish('a:1', unlogged(old, 2)), a.store('a:1', snapshotAt(old, 9)), a.remove('a:1', old), a.release('a:1', old),
+      a.publish('a:1', logged(old, 2)), a.publish('a:1', unlogged(old, 2)), a.store('a:1', old, snapshotAt(old, 9)), a.remove('a:1', old), a.release('a:1', old),
       a.handOver('a:1', { epoch: old, seq: 2, to: a.instance, version: 1 }), a.renew('a:1', { epoch: old, seq: 2, version: 1 }),
     ]
     for (const call of late) expect(await codeOf(call)).toBe('stale')
@@ -113,6 +114,81 @@ describe('redis, many instances', () => {
     expect(await claim(a)).toMatchObject({ kind: 'held', lease: { instance: b.instance } })
   })
 
+  it('redis: a room whose owner\'s lease ran out is taken by who may take it, and by nobody else; every instance that may take nothing is told so', async () => {
+    const a = await instance({ leaseMs: 200 }), b = await instance()
+    expect(await claim(b, 0, 1, 'nothing')).toEqual({ kind: 'unowned', epoch: 0 })
+    expect(await server.client.dbsize()).toBe(2)
+    const epoch = await granted(a, 'a:1', 0, 3, 'free')
+    expect(await claim(b, 0, 1, 'nothing')).toMatchObject({ kind: 'held', lease: { instance: a.instance, epoch } })
+    await until(async () => await server.client.exists('room:{a:1}:owner') === 0, 'the lease has ended')
+    for (const take of ['nothing', 'free'] as const) for (const backplane of [a, b]) expect(await claim(backplane, 0, 1, take)).toEqual({ kind: 'unowned', epoch })
+    expect(await codeOf(claim(b, 0, 2, 'orphaned'))).toBe('version-older')
+    expect(await server.client.exists('room:{a:1}:owner')).toBe(0)
+    expect(await claim(b, 0, 3, 'orphaned')).toMatchObject({ kind: 'granted', previous: epoch, stored: undefined })
+  })
+
+  it('redis: a room that its owner released is free, until it is granted or renewed; to the instance that holds it, it is free too', async () => {
+    const a = await instance({ leaseMs: 200 }), b = await instance({ leaseMs: 200 }), first = await granted(a, 'a:1'), leaseEnds = (): Promise<void> =>
+      until(async () => await server.client.exists('room:{a:1}:owner') === 0, 'the lease has ended')
+    const epoch = await granted(a, 'a:1', 0, 1, 'free')
+    expect(epoch).toBeGreaterThan(first)
+    await a.release('a:1', epoch)
+    expect(await claim(b, 0, 1, 'nothing')).toEqual({ kind: 'unowned', epoch })
+    const next = await granted(b, 'a:1', 0, 1, 'free')
+    await leaseEnds()
+    expect(await claim(a, 0, 1, 'free')).toEqual({ kind: 'unowned', epoch: next })
+    await b.release('a:1', next)
+    expect(await b.renew('a:1', { epoch: next, seq: 0, version: 1 })).toBe('renewed')
+    await leaseEnds()
+    expect(await claim(a, 0, 1, 'free')).toEqual({ kind: 'unowned', epoch: next })
+  })
+
+  it('redis: a lease that runs for longer than a lease is cut to one', async () => {
+    const a = await instance({ leaseMs: 60_000 }), b = await instance({ leaseMs: 500 })
+    await granted(a, 'a:1')
+    const held = await claim(b)
+    expect(held).toMatchObject({ kind: 'held', lease: { instance: a.instance }, ttlMs: 500 })
+    expect(await server.client.pttl('room:{a:1}:owner')).toBeLessThanOrEqual(500)
+    await until(async () => (await claim(b)).kind === 'granted', 'another is granted the room')
+  })
+
+  it('redis: epochs are a random step ahead, of up to a second', async () => {
+    const a = await instance(), b = await instance(), seen = 2 ** 51, steps = { granted: new Set<number>(), handedOver: new Set<number>() }
+    for (let room = 0; room < 20; room++) {
+      const epoch = await granted(a, `a:${room}`, seen), next = await a.handOver(`a:${room}`, { epoch, seq: 1, to: b.instance, version: 1 })
+      steps.granted.add(Math.floor(epoch / 1024) - Math.floor(seen / 1024))
+      steps.handedOver.add(Math.floor(next / 1024) - Math.floor(epoch / 1024))
+    }
+    for (const all of Object.values(steps)) {
+      expect(all.size).toBeGreaterThan(10)
+      expect(Math.min(...all)).toBeGreaterThanOrEqual(1)
+      expect(Math.max(...all)).toBeLessThanOrEqual(1024)
+    }
+  })
+
+  it('redis: what is refused as stale says who has the room, and with which epoch', async () => {
+    const a = await instance({ leaseMs: 300 }), b = await instance(), old = await granted(a, 'a:1'), epoch = await a.handOver('a:1', { epoch: old, seq: 1, to: b.instance, version: 1 })
+    const calls = (): Promise<unknown>[] => [
+      a.publish('a:1', logged(old, 2)), a.publish('a:1', unlogged(old, 2)), a.store('a:1', old, snapshotAt(old, 9)), a.remove('a:1', old), a.release('a:1', old),
+      a.handOver('a:1', { epoch: old, seq: 2, to: a.instance, version: 1 }), a.renew('a:1', { epoch: old, seq: 2, version: 1 }),
+    ]
+    for (const call of calls()) expect(await staleOf(call)).toEqual({ by: epoch, owner: b.instance })
+    await b.release('a:1', epoch)
+    for (const call of calls()) expect(await staleOf(call)).toEqual({ by: epoch, owner: 0 })
+    await server.client.del('room:{a:1}:epoch')
+    for (const call of calls().slice(0, -1)) expect(await staleOf(call)).toEqual({ by: 0, owner: 0 })
+  })
+
+  it('redis: a snapshot that a later owner has stored is not replaced, though Redis has forgotten that owner', async () => {
+    const a = await instance(), b = await instance(), old = await granted(a, 'a:1', 2 ** 51)
+    const epoch = await a.handOver('a:1', { epoch: old, seq: 1, to: b.instance, version: 1 })
+    await b.store('a:1', epoch, snapshotAt(old, 1))
+    await server.client.hset('room:{a:1}:epoch', 'epoch', String(old))
+    expect(await staleOf(a.store('a:1', old, snapshotAt(old, 2)))).toEqual({ by: epoch, owner: b.instance })
+    await server.client.del('room:{a:1}:owner', 'room:{a:1}:epoch')
+    expect(await granted(a, 'a:1')).toBeGreaterThan(epoch)
+  })
+
   it('redis: a hand-over moves the lease with a new epoch in one step, never to a lower version', async () => {
     const a = await instance(), b = await instance(), c = await instance()
     const old = await granted(a, 'a:1', 0, 2)
@@ -121,9 +197,10 @@ describe('redis, many instances', () => {
     const epoch = await a.handOver('a:1', { epoch: old, seq: 8, to: b.instance, version: 3 })
     expect(epoch).toBeGreaterThan(old)
     expect(epoch % 1024).toBe(b.instance % 1024)
-    expect(await c.claim('a:1', { seen: 0, version: 3 })).toMatchObject({ kind: 'held', lease: { instance: b.instance, epoch, seq: 8 } })
+    expect(await c.claim('a:1', { seen: 0, version: 3, take: 'orphaned' })).toMatchObject({ kind: 'held', lease: { instance: b.instance, epoch, seq: 8 } })
     expect(await codeOf(a.publish('a:1', logged(old, 9)))).toBe('stale')
-    expect(await codeOf(c.claim('a:1', { seen: 0, version: 2 }))).toBe('version-older')
+    expect(await c.claim('a:1', { seen: 0, version: 2, take: 'orphaned' })).toMatchObject({ kind: 'held' })
+    expect(await codeOf(b.claim('a:1', { seen: 0, version: 2, take: 'orphaned' }))).toBe('version-older')
     await b.publish('a:1', logged(epoch, 9))
     expect(await b.renew('a:1', { epoch, seq: 9, version: 3 })).toBe('renewed')
     expect((await logOf(b, 'a:1')).map(({ seq }) => seq)).toEqual([8, 9])
@@ -131,7 +208,7 @@ describe('redis, many instances', () => {
 
   it('redis: epochs are above what snapshot and log name, though the epoch itself was lost', async () => {
     const a = await instance(), epoch = await granted(a, 'a:1', 2 ** 51, 4)
-    await a.store('a:1', { ...snapshotAt(epoch, 1), version: 4 })
+    await a.store('a:1', epoch, { ...snapshotAt(epoch, 1), version: 4 })
     await server.client.del('room:{a:1}:epoch', 'room:{a:1}:owner')
     expect(await codeOf(claim(a, 0, 3))).toBe('version-older')
     const next = await granted(a, 'a:1', 0, 4)
@@ -259,13 +336,17 @@ describe('redis, many instances', () => {
     const a = await instance(), epoch = await granted(a, 'a:1', 0, 5), plain = new Redis(server.port), heard: Buffer[] = []
     plain.on('messageBuffer', (_: Buffer, bytes: Buffer) => heard.push(bytes))
     await plain.subscribe('room:{a:1}:channel')
-    await a.store('a:1', { data: recordAt(epoch, 3).record, epoch, seq: 3, tick: 60, ts: 1_700_000_000_000, version: 5 })
+    const parentEpoch = epoch - 5000, lineage = [{ epoch: parentEpoch, parentEpoch: 0, forkSeq: 0 }, { epoch, parentEpoch, forkSeq: 2 }]
+    await a.store('a:1', epoch, { data: recordAt(epoch, 3).record, epoch, seq: 3, lineage, tick: 60, ts: 1_700_000_000_000, version: 5 })
     await a.publish('a:1', logged(epoch, 4))
     await a.renew('a:1', { epoch, seq: 4, version: 5 })
     await a.enlist('a', 'a:1', { sessions: 2, listing: '{"mode":"duel"}' })
     const { client } = server, { data, ...fields } = await client.hgetallBuffer('room:{a:1}:snapshot')
     expect(Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value.toString()])))
-      .toEqual({ epoch: String(epoch), seq: '3', tick: '60', ts: '1700000000000', version: '5', hash: expect.stringMatching(/^\d+$/) as string })
+      .toEqual({
+        by: String(epoch), epoch: String(epoch), seq: '3', tick: '60', ts: '1700000000000', version: '5',
+        lineage: `[[${parentEpoch},0,0],[${epoch},${parentEpoch},2]]`, hash: String(hashText(`${hashBytes(new Uint8Array(data))} ${fields.lineage.toString()}`)),
+      })
     expect(new Uint8Array(data)).toEqual(recordAt(epoch, 3).record)
     const [[id, [name, record]]] = await client.xrangeBuffer('room:{a:1}:ops', '-', '+')
     expect([id.toString(), name.toString(), new Uint8Array(record)]).toEqual([`${epoch}-4`, 'data', recordAt(epoch, 4).record])
@@ -273,6 +354,8 @@ describe('redis, many instances', () => {
     expect(await client.pttl('room:{a:1}:owner')).toBeGreaterThan(0)
     expect(await client.hgetall('room:{a:1}:epoch')).toEqual({ epoch: String(epoch), version: '5', logged: '4' })
     expect(await client.pttl('room:{a:1}:epoch')).toBe(-1)
+    await a.release('a:1', epoch)
+    expect(await client.hgetall('room:{a:1}:epoch')).toEqual({ epoch: String(epoch), version: '5', logged: '4', released: '1' })
     expect(JSON.parse((await client.hget('rooms:{a}', 'a:1'))!))
       .toEqual({ until: expect.any(Number) as number, instance: a.instance, sessions: 2, listing: { mode: 'duel' } })
     await until(() => heard.length === 1, 'the record is heard')
@@ -282,30 +365,48 @@ describe('redis, many instances', () => {
 
   it('redis: what others wrote into the keys is refused as data-bad, and stays as it is', async () => {
     const a = await instance(), { client } = server
+    const contentOf = async (key: string): Promise<unknown> => await client.type(key) === 'hash' ? client.hgetallBuffer(key) : client.dumpBuffer(key)
     const spoilt = async (key: string, spoil: () => Promise<unknown>, call: (epoch: number) => Promise<unknown>): Promise<void> => {
       await client.del('room:{a:1}:epoch', 'room:{a:1}:owner', 'room:{a:1}:snapshot', 'room:{a:1}:ops')
       const epoch = await granted(a, 'a:1')
-      await a.store('a:1', snapshotAt(epoch, 1))
+      await a.store('a:1', epoch, snapshotAt(epoch, 1))
       await a.publish('a:1', logged(epoch, 2))
       await spoil()
-      const before = await client.dumpBuffer(key)
+      const before = await contentOf(key)
       expect(await codeOf(call(epoch)), spoil.toString()).toBe('data-bad')
-      expect(await client.dumpBuffer(key)).toEqual(before)
+      expect(await contentOf(key)).toEqual(before)
     }
     const snapshotKey = 'room:{a:1}:snapshot', epochKey = 'room:{a:1}:epoch', ownerKey = 'room:{a:1}:owner', opsKey = 'room:{a:1}:ops'
     for (const value of ['', '-1', '1e3', '0x10', '9007199254740992', '99999999999999999999', 'nan', ' 1', '1.5']) {
       await spoilt(epochKey, () => client.hset(epochKey, 'epoch', value), () => claim(a))
       await spoilt(epochKey, () => client.hset(epochKey, 'version', value), () => claim(a))
-      await spoilt(snapshotKey, () => client.hset(snapshotKey, 'epoch', value), () => claim(a))
+      for (const field of ['epoch', 'seq', 'by']) await spoilt(snapshotKey, () => client.hset(snapshotKey, field, value), () => claim(a))
+      await spoilt(snapshotKey, () => client.hset(snapshotKey, 'by', value), (epoch) => a.store('a:1', epoch, snapshotAt(epoch, 2)))
       for (const field of ['epoch', 'seq', 'tick', 'ts', 'version', 'hash'])
         await spoilt(snapshotKey, () => client.hset(snapshotKey, field, value), () => a.load('a:1'))
-      await spoilt(snapshotKey, () => client.hset(snapshotKey, 'seq', value), (epoch) => a.store('a:1', snapshotAt(epoch, 2)))
+      await spoilt(snapshotKey, () => client.hset(snapshotKey, 'seq', value), (epoch) => a.store('a:1', epoch, snapshotAt(epoch, 2)))
       await spoilt(ownerKey, () => client.hset(ownerKey, 'instance', '5', 'epoch', value), () => claim(a))
+      await spoilt(ownerKey, () => client.hset(ownerKey, 'epoch', value), () => claim(a))
     }
     for (const key of [epochKey, snapshotKey, ownerKey, opsKey]) await spoilt(key, () => client.set(key, 'text'), () => claim(a))
-    for (const key of [epochKey, snapshotKey, opsKey]) await spoilt(key, () => client.set(key, 'text'), (epoch) => a.store('a:1', snapshotAt(epoch, 2)))
+    for (const key of [epochKey, snapshotKey, opsKey]) await spoilt(key, () => client.set(key, 'text'), (epoch) => a.store('a:1', epoch, snapshotAt(epoch, 2)))
+    for (const field of ['epoch', 'seq']) await spoilt(ownerKey, async () => { await client.hset(ownerKey, 'instance', '5'); await client.hdel(ownerKey, field) }, () => claim(a))
     await spoilt(ownerKey, async () => { await client.hset(ownerKey, 'instance', '5'); await client.persist(ownerKey) }, () => claim(a))
+    await spoilt(ownerKey, () => client.persist(ownerKey), () => claim(a))
     await spoilt(snapshotKey, () => client.hdel(snapshotKey, 'tick'), () => a.load('a:1'))
+    // Though the hash is right.
+    const lineageIs = (text: string): Promise<unknown> =>
+      client.hgetBuffer(snapshotKey, 'data').then((data) => client.hset(snapshotKey, 'lineage', text, 'hash', String(hashText(`${hashBytes(new Uint8Array(data!))} ${text}`))))
+    const withEpoch = async (text: string): Promise<string> => text.replaceAll('E', (await client.hget(snapshotKey, 'epoch'))!)
+    const epoch = await granted(a, 'a:1')
+    await a.store('a:1', epoch, snapshotAt(epoch, 1))
+    await lineageIs(`[[5,0,0],[${epoch},5,0]]`)
+    expect((await a.load('a:1'))?.lineage).toEqual([{ epoch: 5, parentEpoch: 0, forkSeq: 0 }, { epoch, parentEpoch: 5, forkSeq: 0 }])
+    for (const wrong of ['', '[]', '{}', 'null', '[1,2,3]', '[[E,0]]', '[[E,0,0,0]]', '[[E,0,"0"]]', '[[E,-1,0]]', '[[E,0,0.5]]', '[[E,0,9007199254740992]]', '[[E,E,0]]', '[[5,0,0]]',
+      '[[E,0,0],[5,E,0]]', '[[5,0,0],[E,6,0]]', '[[5,0,9],[E,5,8]]', `[[E,0,0]${' '.repeat(20_000)}]`, `[${Array.from({ length: 256 }, (_, at) => `[${at + 1},${at},0],`).join('')}[E,256,0]]`])
+      await spoilt(snapshotKey, async () => lineageIs(await withEpoch(wrong)), () => a.load('a:1'))
+    await spoilt(snapshotKey, async () => client.hset(snapshotKey, 'lineage', await withEpoch('[[5,0,0],[E,5,0]]')), () => a.load('a:1'))
+    await spoilt(snapshotKey, () => client.hdel(snapshotKey, 'lineage'), () => a.load('a:1'))
     const strange = [['9007199254740992-1', 'data', 'x'], ['8000000000000000-1', 'other', 'x'], ['8000000000000000-1', 'data', 'x', 'data', 'y']]
     for (const [id, ...fields] of strange) await spoilt(opsKey, () => client.xadd(opsKey, id, ...fields), () => logOf(a, 'a:1'))
     await spoilt(opsKey, async () => { for (const seq of [3, 7]) await client.xadd(opsKey, `8000000000000000-${seq}`, 'data', 'x') }, () => logOf(a, 'a:1'))

@@ -193,6 +193,59 @@ describe('connect', () => {
     expect(pingMs).toBeGreaterThanOrEqual(30)
   })
 
+  it('connect: whoever comes back says what it has, the first input that it still holds, and the last one that it has sent', async () => {
+    const { server, joined } = await beginJoin()
+    server.say(welcome({ token: 'secret' }), ...snapshot(10))
+    const room = await joined
+    for (let by = 0; by < 4; by++) room.send('add', { by })
+    server.say(writeOwn({ ...own, nacks: [1, 4].map((number) => ({ number, code: 'expired', text: '' })) }))
+    server.said.length = 0
+    server.close(1006)
+    await vi.waitFor(() => expect(server.said).toHaveLength(1))
+    expect(server.said[0]).toMatchObject({ kind: 'join', resume: { token: 'secret', epoch, seq: 10, firstHeld: 2, lastSent: 4 } })
+  })
+
+  it('connect: a room that is detached says so until it is attached again, and nothing ends', async () => {
+    const { server, room } = await joinFake()
+    const told: unknown[] = []
+    room.onStatus((status, code) => told.push([status, code, room.detached]))
+    expect(room.detached).toBe(false)
+    for (const code of ['attached', 'detached', 'detached']) server.say(writeNotice(code, 'in words'))
+    server.say(section({ seq: 11, prevSeq: 10, sets: [setCount(4)] }))
+    expect([room.status, room.detached, room.globals.count]).toEqual(['live', true, 4])
+    for (const code of ['attached', 'attached']) server.say(writeNotice(code, ''))
+    expect([room.status, told]).toEqual(['live', [['detached', undefined, true], ['attached', undefined, false]]])
+    server.close(4421)
+    expect(told.at(-1)).toEqual(['closed', 'room-closed', false])
+  })
+
+  it('connect: detached is said behind a Welcome, and each Welcome begins without it', async () => {
+    const { server, joined } = await beginJoin()
+    server.say(welcome({ token: 'secret' }), writeNotice('detached', ''), ...snapshot(10))
+    const room = await joined
+    expect(room.detached).toBe(true)
+    const told: string[] = []
+    room.onStatus((status, code) => told.push(code === undefined ? status : `${status} ${code}`))
+    server.said.length = 0
+    server.close(1006)
+    expect(room.detached).toBe(true)
+    await vi.waitFor(() => expect(server.said).toHaveLength(1))
+    server.say(welcome({ token: 'secret' }), writeResynced({ kind: 0, epoch, seq: 10 }))
+    expect([room.detached, told]).toEqual([false, ['resuming connection-lost', 'attached', 'live']])
+  })
+
+  it('connect: whoever finds nobody who runs the room comes back, and whoever needs an update does not', async () => {
+    const { server, room } = await joinFake()
+    server.said.length = 0
+    server.say(writeNotice('no-owner', ''))
+    server.close(4424)
+    expect(room.status).toBe('resuming')
+    await vi.waitFor(() => expect(server.said).toHaveLength(1))
+    server.say(writeNotice('update-required', ''))
+    server.close(4408)
+    expect(room.status).toBe('closed')
+  })
+
   it('connect: leave says so, and resolves when the connection is closed', async () => {
     const { server, room } = await joinFake()
     const statuses: unknown[] = []

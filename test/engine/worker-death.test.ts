@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { connect, type ClientRoom } from 'kasagi-engine/client'
 import { defineSchema, quantized, table, text, u16, u32, u8 } from 'kasagi-engine/schema'
 import { startTestEngine, until, type TestEngine } from '../support/engine.js'
+import { createServeProcess, type ServeProcess } from '../support/process.js'
 
 /** Every step of the commit order, in its order. */
 const points = ['flush:reserved', 'flush:written', 'flush:pending', 'flush:published', 'flush:applying', 'flush:applied', 'flush:committed', 'flush:cut']
@@ -93,6 +94,40 @@ describe('a worker that dies', () => {
       })
     }
   }
+})
+
+describe('a worker that dies behind a snapshot that nobody was told of', () => {
+  // In a process of its own: a main thread that walks the wrong bytes may never come back.
+  let served: ServeProcess | undefined
+  afterEach(async () => { await served?.end(); served = undefined })
+
+  // The successor's snapshot is smaller: behind it the dead thread's lies on, and its values are lengths that lead nowhere.
+  const fields = Array.from({ length: 16 }, (_, index) => `f${index}`), rows = 4000, nowhere = 0xffff_fff8
+  const packed = defineSchema('packed', {
+    tables: { boxes: table(Object.fromEntries(fields.map((name) => [name, u32])), { capacity: rows }) }, inputs: { clear: {} },
+  })
+  const files = {
+    'shared/packed.ts': "import { defineSchema, table, u32 } from 'kasagi-engine/schema'\n"
+      + `export const packed = defineSchema('packed', { tables: { boxes: table({ ${fields.map((name) => `${name}: u32`).join(', ')} }, { capacity: ${rows} }) }, inputs: { clear: {} } })`,
+    'rooms/packed.ts': "import { defineRoom } from 'kasagi-engine'\nimport { packed } from '../shared/packed.js'\n"
+      + "export default defineRoom(packed, { tickHz: 0, durability: 'none',\n"
+      + `  onCreate(room) { for (let n = 0; n < ${rows}; n++) room.tables.boxes.spawn({ ${fields.map((name) => `${name}: ${nowhere}`).join(', ')} }) },\n`
+      + '  onInput: { clear(room) { const { boxes } = room.tables; for (const row of boxes.rows()) boxes.despawn(row) } } })',
+  }
+
+  it('death: a snapshot that was posted without a bell is delivered, before the successor may write over it', async () => {
+    served = await createServeProcess(files)
+    await served.start('--fault', 'area:posted:2')
+    const bob = await connect(served.url).join(packed, { name: 'main' })
+    // Told before anything else is done about it; the successor, which has yet to start, finds this input with what it is asked.
+    served.child.stdout!.on('data', (text: Uint8Array) => { if (text.toString().includes('worker 0 died')) bob.send('clear', {}) })
+    const ann = await connect(served.url, { joinMs: 5000 }).join(packed, { name: 'main' })
+    expect(ann.tables.boxes.size).toBe(rows)
+    await until(() => ann.tables.boxes.size === 0, 'ann sees that the boxes are gone')
+    await ann.ask('clear', {})
+    expect([ann.status, ann.stats.resyncs, bob.status, bob.stats.resyncs]).toEqual(['live', 0, 'live', 0])
+    expect(await served.metric('kasagi_worker_deaths_total')).toBe(1)
+  })
 })
 
 describe('a worker that dies as it closes a room', () => {

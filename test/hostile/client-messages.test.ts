@@ -210,7 +210,7 @@ describe('hostile: clients\' messages', () => {
 
   it('hostile: 100,000 broken messages of every kind, each offset and length among them: nothing throws, nothing takes long, no neighbour misses a tick', async () => {
     const { epoch, seq } = echo.position
-    const resume = { token, epoch, seq, firstHeld: 1 }
+    const resume = { token, epoch, seq, firstHeld: 1, lastSent: 0 }
     const input = writeInput(1, 2, all), later = [input, writeInput(1, 0, new Uint8Array(1)), writeResync(epoch, seq), writePing(1.5), writeLeave(), writeReady(1), writeSkip(3), joinMessage()]
     const known = [
       ...ofState('new', [joinMessage(), joinMessage({ ...booth, match }), joinMessage({ resume }), joinMessage({ userToken: 'a.b.c' }), input, writePing(1.5)]), ...ofState('live', later),
@@ -231,8 +231,8 @@ describe('hostile: clients\' messages', () => {
       { weight: 4, arbitrary: broken(joinData).map((join) => joinMessage({ join })).map(said('new')) },
       { weight: 4, arbitrary: broken(match).map((bytes) => joinMessage({ ...booth, match: bytes })).map(said('new')) },
       { weight: 1, arbitrary: broken(options).map((bytes) => joinMessage({ ...booth, open: 2, options: bytes })).map(said('new')) },
-      { weight: 4, arbitrary: fc.tuple(broken(new TextEncoder().encode(token)), wide, wide, number).map(([bytes, epoch, seq, firstHeld]) => joinMessage({ resume: { token: Buffer.from(bytes).toString('latin1'), epoch, seq, firstHeld } })).map(said('new')) },
-      { weight: 4, arbitrary: fc.tuple(wide, wide, number).map(([epoch, seq, firstHeld]) => joinMessage({ resume: { token, epoch, seq, firstHeld } })).map(said('new')) },
+      { weight: 4, arbitrary: fc.tuple(broken(new TextEncoder().encode(token)), wide, wide, number, number).map(([bytes, epoch, seq, firstHeld, lastSent]) => joinMessage({ resume: { token: Buffer.from(bytes).toString('latin1'), epoch, seq, firstHeld, lastSent } })).map(said('new')) },
+      { weight: 4, arbitrary: fc.tuple(wide, wide, number, number).map(([epoch, seq, firstHeld, lastSent]) => joinMessage({ resume: { token, epoch, seq, firstHeld, lastSent } })).map(said('new')) },
       { weight: 2, arbitrary: fc.tuple(wide, wide).map(([epoch, seq]) => writeResync(epoch, seq)).map(said('live')) },
       { weight: 1, arbitrary: number.map(writeSkip).map(said('live')) }, { weight: 1, arbitrary: number.map(writeReady).map(said('live')) },
       { weight: 1, arbitrary: fc.array(fc.oneof(fc.nat(127), fc.nat(0x10ffff)), { maxLength: 70 }).map((letters) => joinMessage({ ...booth, name: String.fromCodePoint(...letters) })).map(said('new')) },

@@ -73,7 +73,7 @@ describe('hostile: stored rooms', () => {
 
   /** Opens a room from these bytes; gives why not, if it does not. What is told then was told before anything else was touched. */
   const open = (stored: Uint8Array): LocalRoom | string => {
-    try { return createLocalRoom(room, arena, {}, stored) } catch (error) {
+    try { return createLocalRoom(room, arena, {}, { state: stored, records: [] }) } catch (error) {
       if ((error as Error).message === 'room-failed') return 'room-failed'
       throw error
     }
@@ -127,11 +127,12 @@ describe('hostile: stored rooms', () => {
   }, 300_000)
 
   it('hostile: a stored value whose checksum is right is read as numbers that an owner can go on from, or not at all', () => {
-    const whole = writeStored({ data: honest.slice(0, 40), epoch: 2 ** 51, seq: 7, tick: 14, ts: 1e12, version: 1 })
+    const lineage = [{ epoch: 2 ** 50, parentEpoch: 0, forkSeq: 0 }, { epoch: 2 ** 51, parentEpoch: 2 ** 50, forkSeq: 5 }]
+    const whole = writeStored({ by: 2 ** 51 + 1024, snapshot: { data: honest.slice(0, 40), epoch: 2 ** 51, seq: 7, tick: 14, ts: 1e12, version: 1, lineage } })
     const extreme = fc.constantFrom(NaN, Infinity, -1, -0, 0.5, 2 ** 52, 2 ** 53, 1e300), read = { some: 0, none: 0 }
     const cases = fc.oneof(
       changes.map((list) => mutate(whole, list)),
-      fc.tuple(fc.nat(4), extreme).map(([index, value]) => { const bytes = whole.slice(); new DataView(bytes.buffer).setFloat64(16 + index * 8, value, true); return bytes }),
+      fc.tuple(fc.nat(12), extreme).map(([index, value]) => { const bytes = whole.slice(); new DataView(bytes.buffer).setFloat64(16 + index * 8, value, true); return bytes }),
     )
     fc.assert(fc.property(cases, fc.boolean(), (bytes, isRight) => {
       if (isRight && bytes.length >= 16) {
@@ -142,8 +143,9 @@ describe('hostile: stored rooms', () => {
       const stored = readStored(bytes)
       read[stored === undefined ? 'none' : 'some']++
       if (stored === undefined) return
-      const { epoch, seq, tick, ts, version } = stored
-      expect([epoch, seq, tick, ts, version].every((value) => Number.isSafeInteger(value) && value >= 0) && epoch < 2 ** 52).toBe(true)
+      const { by, snapshot: { epoch, seq, tick, ts, version, lineage: forks } } = stored, all = forks.flatMap((fork) => [fork.epoch, fork.parentEpoch, fork.forkSeq])
+      expect([by, epoch, seq, tick, ts, version, ...all].every((value) => Number.isSafeInteger(value) && value >= 0) && by < 2 ** 52).toBe(true)
+      expect([forks.at(-1)?.epoch ?? 0, by >= epoch]).toEqual([epoch, true])
     }), { numRuns: 20_000, seed })
     expect([read.some > 1000, read.none > 1000], JSON.stringify(read)).toEqual([true, true])
   })

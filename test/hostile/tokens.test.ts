@@ -56,7 +56,7 @@ describe('hostile: tokens', () => {
     })
     socket.on('error', reject)
   })
-  const comeBack = (token: string, fields: Partial<JoinFields> = {}) => come({ ...fields, resume: { token, epoch: 0, seq: 0, firstHeld: 1 } })
+  const comeBack = (token: string, fields: Partial<JoinFields> = {}) => come({ ...fields, resume: { token, epoch: 0, seq: 0, firstHeld: 1, lastSent: 0 } })
   const codeOf = async (token: string, fields: Partial<JoinFields> = {}): Promise<string> => (await comeBack(token, fields)).code ?? 'in'
   const { issue } = createTokens([secret])
   const signed = (body: unknown, by: string): string => {

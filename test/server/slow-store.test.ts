@@ -1,6 +1,8 @@
 /** A store that is slower than its rooms: no more than one snapshot of a room is on its way by cadence. */
 import { describe, expect, it } from 'vitest'
 import type { Backplane } from '../../src/backplane/backplane.js'
+import { createOwnership } from '../../src/backplane/ownership.js'
+import { continues } from '../../src/base/lineage.js'
 import type { CatalogEntry } from '../../src/memory/crossing.js'
 import { atStoring } from '../../src/memory/room-layout.js'
 import { loadWord, storeWord } from '../../src/memory/views.js'
@@ -18,10 +20,11 @@ describe('a slow store', () => {
     const local = createLocalRoom(counter), { arena, actor: { room } } = local, { base } = room.layout
     const ends: { resolve(): void; reject(error: Error): void }[] = []
     const store = (): Promise<void> => new Promise((resolve, reject) => { ends.push({ resolve, reject }) })
-    const rooms = createRooms([], { store } as unknown as Backplane), told: string[] = []
-    Object.assign(rooms, { onStored: () => { told.push('stored') }, onStoreFailed: () => { told.push('failed') } })
-    const entry = { id: room.id, state: 'open', base, link: { arena }, type: { version: 1 } as CatalogEntry } as unknown as RoomEntry
-    const post = (): void => { storeWord(arena, base + atStoring, 1); storeSnapshot(rooms, entry, { data: new Uint8Array(8), epoch: 1024, seq: 1, tick: 1, ts: 1 }) }
+    const rooms = createRooms([], { store, instance: 0 } as unknown as Backplane), told: string[] = []
+    Object.assign(rooms.driver.hooks, { onStored: () => { told.push('stored') }, onStoreFailed: () => { told.push('failed') } })
+    const ownership = createOwnership<Uint8Array>({ instance: 0, version: 1, leaseMs: Infinity, durability: 'snapshot', whenDetached: 'continue', random: () => 0.5, continues })
+    const entry = { id: room.id, key: 1, state: 'open', base, link: { arena }, ownership, storedSeq: 0, type: { version: 1 } as CatalogEntry } as unknown as RoomEntry
+    const post = (): void => { storeWord(arena, base + atStoring, 1); storeSnapshot(rooms, entry, { epoch: 1024, seq: 1, tick: 1 }, new Uint8Array(8)) }
     local.turn()
     room.storeDueMs = 0
     expect(isStoreDue(room, 1000)).toBe(true)

@@ -1,6 +1,6 @@
 /** The ownership protocol in a simulated world: seeds in which nothing may go wrong, and planted bugs that must be found. `make simulate` runs more. */
 import { describe, expect, it } from 'vitest'
-import { accepts } from '../../src/backplane/forwarding.js'
+import { accepts } from '../../src/base/input-order.js'
 import { count, createChecker, Violation } from './checker.js'
 import { crash } from './driver.js'
 import { simulate, createWorld } from './simulate.js'

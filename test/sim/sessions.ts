@@ -1,5 +1,6 @@
 /** Clients of an instance, and sessions of a room: what an edge says to the owner, and what the owner makes of it. */
-import { accepts, closeLane, takeInput, type ForwardedInput } from '../../src/backplane/forwarding.js'
+import { closeLane, takeInput, type ForwardedInput } from '../../src/backplane/forwarding.js'
+import { accepts } from '../../src/base/input-order.js'
 import { hasOwner, isOvertaken } from '../../src/backplane/ownership.js'
 import { count, must } from './checker.js'
 import { hearWant, refused, sendAway, type Connection } from './client.js'
@@ -88,7 +89,7 @@ export function sweep(instance: Instance, alive: readonly number[]): void {
 export function hearInput(instance: Instance, client: Connection, from: number, number: number): void {
   const { machine, forwarding } = instance
   if (!client.isLive) return
-  const verdict = takeInput(forwarding, client.session, from, number, undefined, hasOwner(machine), nowOf(instance))
+  const verdict = takeInput(forwarding, client.session, from, number, undefined, { hasOwner: hasOwner(machine), isRefused: false }, nowOf(instance))
   if (verdict.kind === 'want') hearWant(client, verdict.number)
   else if (verdict.kind === 'refuse') refuse(instance, client.session, number)
   else if (verdict.kind === 'forward') forwardInput(instance, verdict.input)

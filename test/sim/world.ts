@@ -4,7 +4,7 @@
  */
 import { nextFloat, seedPrng, type PrngState } from '../../src/base/prng.js'
 import type { Settings } from '../../src/backplane/protocol.js'
-import type { accepts } from '../../src/backplane/forwarding.js'
+import type { accepts } from '../../src/base/input-order.js'
 import type { Checker } from './checker.js'
 import type { Player } from './client.js'
 import type { Instance } from './instance.js'

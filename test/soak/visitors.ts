@@ -178,7 +178,7 @@ async function comeBack(crowd: Crowd, afterMs: number): Promise<void> {
     part(crowd, visit, 1 + nextInt(random, 2))
     await pause(afterMs)
     const { token, epoch, seq } = visit.welcome
-    visit = await come(crowd, joinBytes({ ...join, resume: { token, epoch, seq, firstHeld: 1 } }))
+    visit = await come(crowd, joinBytes({ ...join, resume: { token, epoch, seq, firstHeld: 1, lastSent: 0 } }))
   }
   part(crowd, visit)
 }
@@ -196,7 +196,7 @@ async function beRefused(crowd: Crowd, pick: <T>(...of: readonly T[]) => T): Pro
       break
     }
     case 2: inside.push(await come(crowd, joinBytes(pick<Partial<JoinFields>>({ name, join: new Uint8Array(3) }, { name, match: new Uint8Array(5).fill(255) }, { schema: 'nothing' }, { schemaHash: 7 }, { name: 'a\u0007' }, { name, open: 1 }, { schema: 'lobby', name: 'other' })))); break
-    case 3: inside.push(await come(crowd, joinBytes({ name, resume: { token: `a.${nextInt(random, 1e9)}`, epoch: 1, seq: 1, firstHeld: 1 } }))); break
+    case 3: inside.push(await come(crowd, joinBytes({ name, resume: { token: `a.${nextInt(random, 1e9)}`, epoch: 1, seq: 1, firstHeld: 1, lastSent: 0 } }))); break
     case 4: inside.push(await come(crowd, Uint8Array.from({ length: 40 }, () => nextInt(random, 256)))); break
     default: { inside.push(await come(crowd, undefined)); await pause(nextFloat(random) * 50) }
   }

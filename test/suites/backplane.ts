@@ -1,6 +1,7 @@
 /** What every backplane guarantees (src/backplane/backplane.ts), as facts about one that is made anew for each of them. */
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import type { Backplane, LoggedRecord, Position, StoredSnapshot } from '../../src/backplane/backplane.js'
+import { StaleError, type Backplane, type LoggedRecord, type Position, type StoredSnapshot, type Take } from '../../src/backplane/backplane.js'
+import { lineageForksMax, type Fork } from '../../src/base/lineage.js'
 
 export interface BackplaneUnderTest {
   readonly backplane: Backplane
@@ -13,15 +14,22 @@ export interface BackplaneUnderTest {
 
 export const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'done', (error: { code: string }) => error.code)
 
+/** What a refused write was told of who has the room. */
+export async function staleOf(promise: Promise<unknown>): Promise<{ by: number; owner: number }> {
+  const error: unknown = await promise.then(() => 'done', (reason: unknown) => reason)
+  if (!(error instanceof StaleError) || error.code !== 'stale') throw new Error(`not refused as stale: ${String(error)}`)
+  return { by: error.by, owner: error.owner }
+}
+
 /** The epoch of a claim that nobody stands against. */
-export async function granted(backplane: Backplane, roomId: string, seen = 0, version = 1): Promise<number> {
-  const claim = await backplane.claim(roomId, { seen, version })
-  if (claim.kind === 'held') throw new Error(`${roomId} is held by ${claim.lease.instance}`)
+export async function granted(backplane: Backplane, roomId: string, seen = 0, version = 1, take: Take = 'orphaned'): Promise<number> {
+  const claim = await backplane.claim(roomId, { seen, version, take })
+  if (claim.kind !== 'granted') throw new Error(`${roomId} is not granted: ${JSON.stringify(claim)}`)
   return claim.epoch
 }
 
 export const snapshotAt = (epoch: number, seq: number, bytes = 100): StoredSnapshot =>
-  ({ data: new Uint8Array(bytes).fill(seq), epoch, seq, tick: seq * 2, ts: 1e12 + seq, version: 1 })
+  ({ data: new Uint8Array(bytes).fill(seq), epoch, seq, lineage: epoch === 0 ? [] : [{ epoch, parentEpoch: 0, forkSeq: 0 }], tick: seq * 2, ts: 1e12 + seq, version: 1 })
 
 /** Bytes of every value, zero and line ends among them. */
 export const recordAt = (epoch: number, seq: number, bytes = 300): LoggedRecord =>
@@ -54,7 +62,7 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
       expect(Number.isSafeInteger(epoch)).toBe(true)
       last = epoch
     }
-    expect(await codeOf(backplane.claim('a:1', { seen: Number.MAX_SAFE_INTEGER, version: 1 }))).toBe('data-bad')
+    expect(await codeOf(backplane.claim('a:1', { seen: Number.MAX_SAFE_INTEGER, version: 1, take: 'orphaned' }))).toBe('data-bad')
     expect(await codeOf(backplane.release('a:1', last))).toBe('done')
   })
 
@@ -68,8 +76,8 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
   it(`${name}: what was stored last comes back byte for byte, also after a restart`, async () => {
     const epoch = await granted(backplane, 'a:1')
     expect(await backplane.load('a:1')).toBeUndefined()
-    for (const seq of [1, 2, 3]) await backplane.store('a:1', snapshotAt(epoch, seq, 300_000))
-    await backplane.store('a:1', snapshotAt(epoch, 4))
+    for (const seq of [1, 2, 3]) await backplane.store('a:1', epoch, snapshotAt(epoch, seq, 300_000))
+    await backplane.store('a:1', epoch, snapshotAt(epoch, 4))
     const stored = await (await under.reopen()).load('a:1')
     expect({ ...stored, data: [...stored!.data] }).toEqual({ ...snapshotAt(epoch, 4), data: [...snapshotAt(epoch, 4).data] })
   })
@@ -78,7 +86,7 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     const names = ['a:1', 'a:12', 'a:1}:ops', 'a:1}:snapshot', 'a:ü {}'], epochs = new Map<string, number>()
     for (const [at, id] of names.entries()) {
       epochs.set(id, await granted(backplane, id))
-      await backplane.store(id, snapshotAt(epochs.get(id)!, at))
+      await backplane.store(id, epochs.get(id)!, snapshotAt(epochs.get(id)!, at))
       await backplane.publish(id, logged(epochs.get(id)!, at + 1))
     }
     await backplane.remove('a:12', epochs.get('a:12')!)
@@ -90,17 +98,18 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
 
   it(`${name}: who does not hold the last epoch can write nothing, and nobody sees what it tried`, async () => {
     const old = await granted(backplane, 'a:1'), now = await granted(backplane, 'a:1')
-    await backplane.store('a:1', snapshotAt(now, 7))
+    await backplane.store('a:1', now, snapshotAt(now, 7))
     const heard = await follow(backplane, 'a:1')
     for (const epoch of [old, now + 1, 0]) {
-      expect(await codeOf(backplane.store('a:1', snapshotAt(epoch, 9)))).toBe('stale')
+      expect(await codeOf(backplane.store('a:1', epoch, snapshotAt(epoch, 9)))).toBe('stale')
       expect(await codeOf(backplane.remove('a:1', epoch))).toBe('stale')
       expect(await codeOf(backplane.release('a:1', epoch))).toBe('stale')
       expect(await codeOf(backplane.publish('a:1', logged(epoch, 8)))).toBe('stale')
       expect(await codeOf(backplane.publish('a:1', unlogged(epoch, 8)))).toBe('stale')
       expect(await codeOf(backplane.handOver('a:1', { epoch, seq: 8, to: 3, version: 1 }))).toBe('stale')
     }
-    expect(await codeOf(backplane.renew('a:1', { epoch: old, seq: 8, version: 1 }))).toBe('stale')
+    for (const call of [backplane.renew('a:1', { epoch: old, seq: 8, version: 1 }), backplane.store('a:1', old, snapshotAt(old, 9)), backplane.publish('a:1', logged(old, 8))])
+      expect(await staleOf(call)).toEqual({ by: now, owner: backplane.instance })
     await backplane.publish('a:1', logged(now, 8))
     await heard.count(1)
     expect((await backplane.load('a:1'))?.seq).toBe(7)
@@ -111,12 +120,12 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
 
   it(`${name}: calls about a room take effect in order, though nobody waits`, async () => {
     const epoch = await granted(backplane, 'a:1')
-    const calls = [1, 2, 3].flatMap((seq) => [backplane.publish('a:1', logged(epoch, seq)), backplane.store('a:1', snapshotAt(epoch, seq))])
+    const calls = [1, 2, 3].flatMap((seq) => [backplane.publish('a:1', logged(epoch, seq)), backplane.store('a:1', epoch, snapshotAt(epoch, seq - 1))])
     const seqs = seqsOf(backplane, 'a:1'), loaded = backplane.load('a:1')
-    const claimed = backplane.claim('a:1', { seen: 0, version: 1 })
-    const late = [codeOf(backplane.store('a:1', snapshotAt(epoch, 4))), codeOf(backplane.publish('a:1', logged(epoch, 4)))]
+    const claimed = backplane.claim('a:1', { seen: 0, version: 1, take: 'orphaned' })
+    const late = [codeOf(backplane.store('a:1', epoch, snapshotAt(epoch, 4))), codeOf(backplane.publish('a:1', logged(epoch, 4)))]
     await Promise.all(calls)
-    expect((await loaded)?.seq).toBe(3)
+    expect((await loaded)?.seq).toBe(2)
     expect(await seqs).toEqual([3])
     expect((await claimed).kind).toBe('granted')
     expect(await Promise.all(late)).toEqual(['stale', 'stale'])
@@ -128,7 +137,7 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
 
   it(`${name}: damaged data are refused as data-bad, and stay as they are`, async () => {
     const epoch = await granted(backplane, 'a:1')
-    await backplane.store('a:1', snapshotAt(epoch, 5))
+    await backplane.store('a:1', epoch, snapshotAt(epoch, 5))
     let damaged = await under.damage('a:1')
     for (let n = 0; n < 2; n++) expect(await codeOf(damaged.load('a:1'))).toBe('data-bad')
     damaged = await under.damage('a:1')
@@ -137,20 +146,88 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
 
   it(`${name}: a lower version than the room has known may not claim it, nor be handed it`, async () => {
     const epoch = await granted(backplane, 'a:1', 0, 3)
-    expect(await codeOf(backplane.claim('a:1', { seen: 0, version: 2 }))).toBe('version-older')
+    expect(await codeOf(backplane.claim('a:1', { seen: 0, version: 2, take: 'orphaned' }))).toBe('version-older')
     expect(await codeOf(backplane.handOver('a:1', { epoch, seq: 0, to: 5, version: 2 }))).toBe('version-older')
-    await backplane.store('a:1', snapshotAt(epoch, 1))
+    await backplane.store('a:1', epoch, snapshotAt(epoch, 1))
     await granted(backplane, 'a:1', 0, 3)
   })
 
-  it(`${name}: a snapshot at a lower position than the stored one is refused, the same again is not`, async () => {
+  it(`${name}: a snapshot is refused if its owner has stored a later one, the same again is not; what a later owner stores replaces it`, async () => {
     const epoch = await granted(backplane, 'a:1')
-    await backplane.store('a:1', snapshotAt(epoch, 5))
-    expect(await codeOf(backplane.store('a:1', snapshotAt(epoch, 4)))).toBe('stale')
-    await backplane.store('a:1', snapshotAt(epoch, 5))
+    await backplane.store('a:1', epoch, snapshotAt(epoch, 5))
+    expect(await staleOf(backplane.store('a:1', epoch, snapshotAt(epoch, 4)))).toEqual({ by: epoch, owner: backplane.instance })
+    await backplane.store('a:1', epoch, snapshotAt(epoch, 5))
     const next = await granted(backplane, 'a:1')
-    await backplane.store('a:1', snapshotAt(next, 2))
-    expect((await backplane.load('a:1'))?.seq).toBe(2)
+    await backplane.store('a:1', next, snapshotAt(epoch, 3))
+    expect(await staleOf(backplane.store('a:1', next, snapshotAt(next, 2)))).toEqual({ by: next, owner: backplane.instance })
+    await backplane.store('a:1', next, snapshotAt(next, 4))
+    await backplane.store('a:1', await granted(backplane, 'a:1'), snapshotAt(next, 2))
+    expect(await backplane.load('a:1')).toMatchObject({ epoch: next, seq: 2 })
+  })
+
+  it(`${name}: a snapshot may stand at the position of an earlier owner, or before any; it comes back with the forks that lead there`, async () => {
+    const first = await granted(backplane, 'a:1'), second = await granted(backplane, 'a:1')
+    await backplane.store('a:1', second, snapshotAt(0, 0))
+    expect(await backplane.load('a:1')).toMatchObject({ epoch: 0, seq: 0, lineage: [] })
+    await backplane.store('a:1', second, snapshotAt(first, 5))
+    const lineage = [{ epoch: first, parentEpoch: 0, forkSeq: 0 }, { epoch: second, parentEpoch: first, forkSeq: 5 }]
+    expect(await backplane.load('a:1')).toMatchObject({ epoch: first, seq: 5, lineage: lineage.slice(0, 1) })
+    await backplane.store('a:1', second, { ...snapshotAt(second, 6), lineage })
+    const { data, ...rest } = (await (await under.reopen()).load('a:1'))!
+    expect({ ...rest, data: Uint8Array.from(data) }).toEqual({ ...snapshotAt(second, 6), lineage })
+  })
+
+  it(`${name}: of more forks than are kept, the newest come back; forks that do not lead to the snapshot are not stored`, async () => {
+    const epoch = await granted(backplane, 'a:1'), count = lineageForksMax + 5
+    const lineage = Array.from({ length: count }, (_, at): Fork => ({ epoch: epoch - count + 1 + at, parentEpoch: at === 0 ? 0 : epoch - count + at, forkSeq: at * 2 }))
+    await backplane.store('a:1', epoch, { ...snapshotAt(epoch, 9999), lineage })
+    expect((await backplane.load('a:1'))?.lineage).toEqual(lineage.slice(-lineageForksMax))
+    const [fork] = lineage.slice(-1)
+    for (const wrong of [[], [{ ...fork, epoch: epoch - 1 }], [fork, fork], [{ ...fork, forkSeq: -1 }], [{ ...fork, parentEpoch: epoch }]])
+      await expect((async () => backplane.store('a:1', epoch, { ...snapshotAt(epoch, 10_000), lineage: wrong }))()).rejects.toThrow('the forks that lead to it')
+    expect((await backplane.load('a:1'))?.seq).toBe(9999)
+  })
+
+  it(`${name}: who is granted a room is told which epoch was granted before, and how far snapshot and log lead`, async () => {
+    const claim = async (): Promise<{ epoch: number; previous: number; stored: Position | undefined }> => {
+      const { kind, ...answer } = await backplane.claim('a:1', { seen: 0, version: 1, take: 'free' })
+      return { kind, ...answer } as unknown as { epoch: number; previous: number; stored: Position | undefined }
+    }
+    const first = await claim()
+    expect(first).toMatchObject({ kind: 'granted', previous: 0, stored: undefined })
+    await backplane.publish('a:1', logged(first.epoch, 1))
+    const second = await claim()
+    expect(second).toMatchObject({ previous: first.epoch, stored: { epoch: first.epoch, seq: 1 } })
+    await backplane.store('a:1', second.epoch, snapshotAt(first.epoch, 1))
+    const third = await claim()
+    expect(third).toMatchObject({ previous: second.epoch, stored: { epoch: first.epoch, seq: 1 } })
+    await backplane.store('a:1', third.epoch, snapshotAt(third.epoch, 2))
+    for (const seq of [3, 4]) await backplane.publish('a:1', logged(third.epoch, seq))
+    expect((await claim()).stored).toEqual({ epoch: third.epoch, seq: 4 })
+    expect((await claim()).stored).toEqual({ epoch: third.epoch, seq: 4 })
+    const last = await claim()
+    await backplane.store('a:1', last.epoch, snapshotAt(third.epoch, 3))
+    expect((await claim()).stored).toEqual({ epoch: third.epoch, seq: 3 })
+  })
+
+  it(`${name}: a room that was never owned, or was released, is free`, async () => {
+    const epoch = await granted(backplane, 'a:1', 0, 1, 'free')
+    await backplane.release('a:1', epoch)
+    expect(await granted(backplane, 'a:1', 0, 1, 'free')).toBeGreaterThan(epoch)
+  })
+
+  it(`${name}: a stored snapshot takes with it what earlier owners logged beyond it; its own owner's records behind it stay`, async () => {
+    const first = await granted(backplane, 'a:1')
+    for (let seq = 1; seq <= 9; seq++) await backplane.publish('a:1', logged(first, seq))
+    const second = await granted(backplane, 'a:1')
+    for (const seq of [6, 7]) await backplane.publish('a:1', logged(second, seq))
+    await backplane.store('a:1', second, snapshotAt(first, 5))
+    expect(await logOf(backplane, 'a:1')).toEqual([recordAt(second, 6), recordAt(second, 7)])
+    const third = await granted(backplane, 'a:1')
+    await backplane.store('a:1', third, snapshotAt(second, 6))
+    expect(await logOf(backplane, 'a:1')).toEqual([])
+    expect(await codeOf(backplane.publish('a:1', logged(third, 8)))).toBe('log-gap')
+    await backplane.publish('a:1', logged(third, 7))
   })
 
   it(`${name}: a lease is renewed by its owner; one that the store has forgotten is put back`, async () => {
@@ -160,7 +237,7 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     const later = epoch + 1024
     expect(await backplane.renew('a:1', { epoch: later, seq: 5, version: 2 })).toBe('restored')
     expect(await codeOf(backplane.publish('a:1', unlogged(epoch, 6)))).toBe('stale')
-    expect(await codeOf(backplane.claim('a:1', { seen: 0, version: 1 }))).toBe('version-older')
+    expect(await codeOf(backplane.claim('a:1', { seen: 0, version: 1, take: 'orphaned' }))).toBe('version-older')
     await backplane.publish('a:1', unlogged(later, 6))
     expect(await backplane.renew('a:9', { epoch: later, seq: 1, version: 1 })).toBe('restored')
     expect(await granted(backplane, 'a:9')).toBeGreaterThan(later)
@@ -194,18 +271,22 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     heard.stop()
   })
 
-  it(`${name}: the log is cut below a stored snapshot, keeps the record at it, and goes on behind it`, async () => {
+  it(`${name}: the log is cut below a stored snapshot, and goes on behind it`, async () => {
     const epoch = await granted(backplane, 'a:1')
     for (let seq = 1; seq <= 6; seq++) await backplane.publish('a:1', logged(epoch, seq))
-    await backplane.store('a:1', snapshotAt(epoch, 4))
-    expect(await seqsOf(backplane, 'a:1')).toEqual([4, 5, 6])
+    await backplane.store('a:1', epoch, snapshotAt(epoch, 4))
+    expect(await seqsOf(backplane, 'a:1')).toEqual([5, 6])
     await backplane.publish('a:1', logged(epoch, 7))
     // What could not be logged meanwhile is in the snapshot.
-    await backplane.store('a:1', snapshotAt(epoch, 20))
+    await backplane.store('a:1', epoch, snapshotAt(epoch, 20))
     expect(await seqsOf(backplane, 'a:1')).toEqual([])
     expect(await codeOf(backplane.publish('a:1', logged(epoch, 20)))).toBe('log-older')
     expect(await codeOf(backplane.publish('a:1', logged(epoch, 22)))).toBe('log-gap')
     await backplane.publish('a:1', logged(epoch, 21))
+    const other = await granted(backplane, 'a:2')
+    await backplane.store('a:2', other, snapshotAt(0, 0))
+    expect(await codeOf(backplane.publish('a:2', logged(other, 2)))).toBe('log-gap')
+    await backplane.publish('a:2', logged(other, 1))
     await backplane.remove('a:1', epoch)
     expect(await seqsOf(backplane, 'a:1')).toEqual([])
     expect(await backplane.load('a:1')).toBeUndefined()
@@ -226,7 +307,7 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     const read = async (): Promise<void> => {
       for await (const { seq } of backplane.readLog('a:1', { epoch, seq: 3 })) {
         seqs.push(seq)
-        if (seq === 10) await backplane.store('a:1', snapshotAt(epoch, 1050))
+        if (seq === 10) await backplane.store('a:1', epoch, snapshotAt(epoch, 1050))
       }
     }
     expect(await codeOf(read())).toBe('data-bad')
@@ -254,11 +335,11 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
     const epoch = await granted(backplane, 'a:1'), heard = await follow(backplane, 'a:1'), { record } = recordAt(epoch, 1)
     const view = new Uint8Array(new SharedArrayBuffer(4096), 1001, record.length)
     view.set(record)
-    await backplane.publish('a:1', { epoch, seq: 1, record: view, isLogged: true })
-    await backplane.store('a:1', { ...snapshotAt(epoch, 1), data: view })
+    await backplane.publish('a:1', { epoch, seq: 2, record: view, isLogged: true })
+    await backplane.store('a:1', epoch, { ...snapshotAt(epoch, 1), data: view })
     await heard.count(1)
     expect(heard.messages).toEqual([record])
-    expect(await logOf(backplane, 'a:1')).toEqual([recordAt(epoch, 1)])
+    expect(await logOf(backplane, 'a:1')).toEqual([{ epoch, seq: 2, record }])
     expect(Uint8Array.from((await backplane.load('a:1'))!.data)).toEqual(record)
     heard.stop()
   })
@@ -293,7 +374,7 @@ export function backplaneSuite(name: string, make: () => Promise<BackplaneUnderT
 
   it(`${name}: close waits for what was asked for before it`, async () => {
     const epoch = await granted(backplane, 'a:1')
-    void backplane.store('a:1', snapshotAt(epoch, 6, 1_000_000))
+    void backplane.store('a:1', epoch, snapshotAt(epoch, 6, 1_000_000))
     void backplane.publish('a:1', logged(epoch, 7))
     const again = await under.reopen()
     expect((await again.load('a:1'))?.seq).toBe(6)

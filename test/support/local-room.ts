@@ -2,6 +2,7 @@
  * A room on an arena of its own, in this thread: real inbox, journal, actor, flush, history and snapshots, without threads or sockets. Clients
  * are real replications fed with the very bytes; a delivery is what the outbox would send.
  */
+import { start, type Position } from '../../src/base/lineage.js'
 import { keyWords } from '../../src/base/key-stream.js'
 import { inputRingBytes } from '../../src/base/limits.js'
 import { atInputRing, atOutputRing, outputRingBytes } from '../../src/memory/arena-layout.js'
@@ -18,11 +19,12 @@ import { packToBytes } from '../../src/wire/fields.js'
 import { createEncoder } from '../../workers/encode.js'
 import { flushRoom, type Flusher } from '../../workers/flush.js'
 import { committedSeq } from '../../workers/history.js'
-import { drainInbox } from '../../workers/inbox.js'
+import { drainInbox, type Left } from '../../workers/inbox.js'
 import { openRoom } from '../../workers/open-room.js'
 import { takeTurn, type Actor } from '../../workers/room-actor.js'
 import { createRoomType, type RoomType } from '../../workers/room-type.js'
 import { serveWaiting } from '../../workers/snapshots.js'
+import type { Stored } from '../../workers/stored-room.js'
 
 export interface LocalClient {
   readonly connection: number
@@ -59,8 +61,11 @@ export interface LocalRoom {
   turn(): void
 }
 
-/** `at`: an arena, or the size of one of its own. `stored`: what it is restored from. Throws the code if it does not open. */
-export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1024 ** 2, options: Record<string, unknown> = {}, stored?: Uint8Array): LocalRoom {
+/** What a room is restored from: where its last record stands, (0, 100) if nobody says. */
+export interface LocalStored extends Stored { readonly at?: Position }
+
+/** `at`: an arena, or the size of one of its own. Throws what is wrong if it does not open. */
+export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1024 ** 2, options: Record<string, unknown> = {}, stored?: LocalStored): LocalRoom {
   const arena = typeof at === 'number' ? createArena(at, 0) : at
   const input = createRingWriter(arena, atInputRing, inputRingBytes), inbox = createRingReader(arena, atInputRing, inputRingBytes)
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
@@ -70,13 +75,14 @@ export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1
   const flusher: Flusher = {
     encoder: createEncoder(arena, 0, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { skipped++ },
   }
-  const type = createRoomType(module, 0)
+  const type = createRoomType(module, 0), fork = stored === undefined ? start : stored.at ?? { epoch: 0, seq: 100 }
   const actor = openRoom({
-    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, lost: () => {}, randomKey: () => new Uint32Array(keyWords), refuse: (_, __, code) => { refused.push(code) },
-  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024, parentEpoch: 0, forkSeq: stored === undefined ? 0 : 100, seq: stored === undefined ? 0 : 100, follows: false, stored, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
+    arena, flusher, report: (_, __, error) => { errors.push(error) }, log: () => {}, count: () => {}, lost: () => {}, randomKey: () => new Uint32Array(keyWords), refuse: (_, __, code) => { refused.push(code) }, want: (_, __, ___, number) => { refused.push(`wanted ${number}`) },
+  }, { key: 1, type, id: `${type.name}:test`, epoch: 1024 + fork.epoch, parentEpoch: fork.epoch, forkSeq: fork.seq, seq: fork.seq, follows: false, stored, stays: false, match: new Uint8Array(0), options: packToBytes(type.full.options, options) })
   if (typeof actor === 'string') throw errors[0] ?? new Error(actor)
   const { room } = actor
-  let nowMs = 0, lastConnection = 0
+  // Sessions that it was stored with have other names.
+  let nowMs = 0, lastConnection = fork.epoch
 
   const deliver = (): void => {
     for (let at = read(published); at !== 0; at = read(published)) {
@@ -87,8 +93,8 @@ export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1
     }
     storeWord(arena, room.layout.base + atSnapshotBusy, 0)
   }
-  const drain = (): boolean => drainInbox(inbox, {
-    roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, record: () => {}, own: () => {}, follow: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
+  const drain = (): Left => drainInbox(inbox, {
+    roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, record: () => true, own: () => true, follow: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
   })
   const local: LocalRoom = {
     arena, type, actor, clients, errors, refused, holds: false, letGo: () => { local.holds = false; storeWide(arena, room.layout.base + atReleasedSeq, committedSeq(arena, room.layout)) }, skipped: () => skipped,

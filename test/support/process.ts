@@ -27,7 +27,7 @@ export interface ServeProcess {
 }
 
 /** `nodeFlags`: for Node itself; with any there is a channel to what they load. */
-export async function createServeProcess(files: Record<string, string>, nodeFlags: readonly string[] = []): Promise<ServeProcess> {
+export async function createServeProcess(files: Record<string, string>, nodeFlags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<ServeProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'kasagi-process-')), project = join(folder, 'project')
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(project, path)), { recursive: true })
@@ -40,7 +40,7 @@ export async function createServeProcess(files: Record<string, string>, nodeFlag
     get child() { return child! }, folder, http, url: `ws://127.0.0.1:${port}`, output: '',
     start: async (...flags) => {
       const args = [...nodeFlags, 'dist/src/cli.js', 'serve', project, '--port', String(port), '--host', '127.0.0.1', '--workers', '1', '--data', join(folder, 'data'), ...flags]
-      const started = child = spawn(process.execPath, args, { stdio: nodeFlags.length === 0 ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'ipc'] })
+      const started = child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: nodeFlags.length === 0 ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'ipc'] })
       for (const stream of [started.stdout!, started.stderr!]) stream.on('data', (text: Uint8Array) => { served.output += Buffer.from(text).toString() })
       await until(async () => {
         if (started.exitCode !== null) throw new Error(`it ended: ${served.output}`)

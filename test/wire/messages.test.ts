@@ -6,7 +6,8 @@ import { readServerMessage, writeNotice, writeOwn, writeOwnInto, writePong, writ
 
 const far = 2 ** 44 + 12_345
 const join = { schema: 'arena', schemaHash: 77, name: 'Räume', open: 2, join: new Uint8Array([1, 2]), options: new Uint8Array([3]) }
-const resume = { token: 'secret', epoch: far, seq: far + 2, firstHeld: 17 }
+// What a client says that has sent nothing of what it holds, and one of before `last_sent`.
+const resume = { token: 'secret', epoch: far, seq: far + 2, firstHeld: 17, lastSent: 16 }
 const full = { ...join, match: new Uint8Array([1, 9]), userToken: 'a.b.c', resume }
 const welcome = {
   epoch: far, seq: far + 1, parentEpoch: far + 2, forkSeq: far + 3, tick: 4, tickHz: 30, flushHz: 15, roomId: 'arena:main', sessionId: 's', slot: 5,
@@ -17,7 +18,7 @@ const nacks = [{ number: 9, code: 'not-your-turn', text: 'wait' }, { number: 10,
 
 /** Every message once: what released clients and servers exchange. */
 const messages: Record<string, Uint8Array> = {
-  join: writeJoin(join), 'join-resume': writeJoin(full), input: writeInput(3, 4, new Uint8Array([5, 6, 7])), resync: writeResync(far, far + 1), leave: writeLeave(), ping: writePing(1.5), ready: writeReady(2), skip: writeSkip(3),
+  join: writeJoin(join), 'join-resume': writeJoin(full), 'join-last-sent': writeJoin({ ...full, resume: { ...resume, lastSent: 21 } }), input: writeInput(3, 4, new Uint8Array([5, 6, 7])), resync: writeResync(far, far + 1), leave: writeLeave(), ping: writePing(1.5), ready: writeReady(2), skip: writeSkip(3),
   welcome: writeWelcome(welcome), own: writeOwn(own), 'own-with-nacks': writeOwn({ ...own, nacks }), notice: writeNotice('room-full', 'no seat'), resynced: writeResynced({ kind: 1, epoch: far, seq: 2 }), pong: writePong({ sent: 1, serverMs: 2, tickMs: 0.5 }),
 }
 
@@ -25,6 +26,7 @@ describe('messages', () => {
   it('messages: clients\' messages are read as written', () => {
     expect(readClientMessage(messages.join)).toEqual({ kind: 'join', protocol: 1, ...join, match: new Uint8Array(0), userToken: undefined, resume: undefined })
     expect(readClientMessage(messages['join-resume'])).toEqual({ kind: 'join', protocol: 1, ...full })
+    expect(readClientMessage(messages['join-last-sent'])).toEqual({ kind: 'join', protocol: 1, ...full, resume: { ...resume, lastSent: 21 } })
     expect(readClientMessage(messages.input)).toEqual({ kind: 'input', number: 3, input: 4, data: new Uint8Array([5, 6, 7]) })
     expect(readClientMessage(messages.resync)).toEqual({ kind: 'resync', epoch: far, seq: far + 1 })
     expect([messages.leave, messages.ping, messages.ready, messages.skip].map(readClientMessage)).toEqual([{ kind: 'leave' }, { kind: 'ping', sent: 1.5 }, { kind: 'ready', generation: 2 }, { kind: 'skip', to: 3 }])
@@ -57,7 +59,7 @@ describe('messages', () => {
   })
 
   it('messages: 100,000 mutated frames are read or refused, never thrown at, each within milliseconds', () => {
-    const originals = ['join', 'input', 'resync', 'leave', 'ping', 'ready', 'skip'].map((name) => messages[name])
+    const originals = ['join', 'join-last-sent', 'input', 'resync', 'leave', 'ping', 'ready', 'skip'].map((name) => messages[name])
     let slowest = new Uint8Array(0), slowestMs = 0, read = 0
     fc.assert(fc.property(
       fc.constantFrom(...originals), fc.array(fc.record({ at: fc.nat(200), to: fc.constantFrom(0, 1, 4, 127, 128, 255), wide: fc.boolean() }), { minLength: 1, maxLength: 6 }), fc.nat(200),

@@ -23,6 +23,10 @@ describe('peers', () => {
     for (const body of bodies) {
       const read = readPeer(writePeer(12, 'arena:main', body))!
       expect({ ...read, ...('data' in read ? { data: read.data.slice() } : {}) }).toEqual({ ...body, from: 12, room: 'arena:main' })
+      // What comes over a socket lies anywhere.
+      const anywhere = new Uint8Array(4096).subarray(1), bytes = writePeer(12, 'arena:main', body)
+      anywhere.set(bytes)
+      expect(readPeer(anywhere.subarray(0, bytes.length))).toEqual(read)
     }
   })
 

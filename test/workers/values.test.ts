@@ -163,7 +163,7 @@ function succeed({ arena, type, actor }: LocalRoom): { actor: Actor; room: Value
   const flusher: Flusher = {
     encoder: createEncoder(arena, 0, () => {}), output: createRingWriter(arena, atOutputRing, outputRingBytes), generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {},
   }
-  const heir = attachRoom({ arena, flusher, report: () => {}, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, randomKey: () => new Uint32Array(8) }, actor.room.block, [type])!
+  const heir = attachRoom({ arena, flusher, report: () => {}, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, want: () => {}, randomKey: () => new Uint32Array(8) }, actor.room.block, [type])!
   return { actor: heir, room: heir.room.author as unknown as ValuesRoom, flush: () => { flushRoom(flusher, heir.room) } }
 }
 

@@ -20,7 +20,7 @@ const { cells } = room.tables
 const steering = createSteering(canvas)
 const bites: { x: number; y: number; at: number }[] = []
 room.on('eaten', ({ x, y }) => bites.push({ x, y, at: performance.now() }))
-room.onStatus((status) => { document.title = `arena · ${status}` })
+room.onStatus(() => { document.title = `arena · ${room.detached ? 'detached' : room.status}` })
 
 // Aims are world coordinates, twenty times a second; whoever was eaten begins again.
 setInterval(() => {

@@ -124,8 +124,13 @@ firstHeld():number {
   return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
 }
 
+lastSent():number {
+  const offset = this.bb!.__offset(this.bb_pos, 28);
+  return offset ? this.bb!.readUint32(this.bb_pos + offset) : 0;
+}
+
 static startJoin(builder:flatbuffers.Builder) {
-  builder.startObject(12);
+  builder.startObject(13);
 }
 
 static addProtocol(builder:flatbuffers.Builder, protocol:number) {
@@ -210,6 +215,10 @@ static addPosition(builder:flatbuffers.Builder, positionOffset:flatbuffers.Offse
 
 static addFirstHeld(builder:flatbuffers.Builder, firstHeld:number) {
   builder.addFieldInt32(11, firstHeld, 0);
+}
+
+static addLastSent(builder:flatbuffers.Builder, lastSent:number) {
+  builder.addFieldInt32(12, lastSent, 0);
 }
 
 static endJoin(builder:flatbuffers.Builder):flatbuffers.Offset {
