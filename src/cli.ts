@@ -48,6 +48,7 @@ async function serve(config: Config, folders: readonly string[]): Promise<void> 
     if (config.logJson) log.info({ version, node: process.versions.node, port, workers, sockets, data }, `listening on port ${port}`)
     else process.stdout.write(banner(engine, projects, config.tlsCert === undefined ? 'http' : 'https'))
     stopOnSignals(engine, outFolder)
+    engine.failed.catch(() => engine.stop().finally(() => process.exit(1)))
   } catch (error) {
     rmSync(outFolder, { recursive: true, force: true })
     if (error instanceof KasagiError && error.code === 'port-busy') {
@@ -65,7 +66,7 @@ function banner(engine: Engine, projects: readonly Project[], scheme: 'http' | '
     return `  ${name.padEnd(wide)}  ${url.padEnd(32)} ${web.has('index.html') ? title : 'no page: web/index.html is missing'}`.trimEnd().slice(0, 80)
   })
   const workers = `${engine.workers} worker${engine.workers === 1 ? '' : 's'}`
-  const kept = engine.place === '' ? 'rooms are not kept' : `rooms kept in ${engine.place}/`
+  const kept = engine.place === '' ? 'rooms are not kept' : `rooms kept in ${engine.place}${engine.place.includes('://') ? '' : '/'}`
   const first = `kasagi ${version} · Node ${node} · ${engine.socketKind} · ${workers}`
   return [...(first.length + kept.length + 3 <= 80 ? [`${first} · ${kept}`] : [first, `  ${kept}`]), ...lines, `  Open one in two tabs. Ctrl+C ${engine.place === '' ? '' : 'saves and '}stops.`, ''].join('\n')
 }

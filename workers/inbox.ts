@@ -7,6 +7,7 @@
  */
 import { assert } from '../src/base/assert.js'
 import { monotonicMs } from '../src/base/clock.js'
+import { instanceOf } from '../src/base/connection-number.js'
 import { inboxMsMax } from '../src/base/limits.js'
 import { holds, inputWords, joinWords, resumeWords, toWorker } from '../src/memory/crossing.js'
 import { appendEntry } from '../src/memory/journal.js'
@@ -28,6 +29,8 @@ export interface InboxHandlers {
   follow(room: ActiveRoom): void
   stop(): void
   readonly fault: Fault
+  /** This instance's number. */
+  readonly instance: number
   /** A join for a room that is not here, or whose data do not fit. */
   refuse(roomKey: number, connection: number, code: string): void
   nack(roomKey: number, slot: number, connection: number, number: number, code: string): void
@@ -123,7 +126,8 @@ function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, 
   // The record is this thread's until it is released.
   u32[word + 5] = from
   if (appendEntry(room.journal, ring.kind, at, ring.bytes, false)) room.refused.delete(slot)
-  else refuse('journal-full')
+  // Of what comes from another instance a copy may be on its way: not refused, it will be asked for.
+  else if (instanceOf(connection) === handlers.instance) refuse('journal-full')
 }
 
 /** A resync changes nothing, so it makes no entry; whoever still waits for one asks a successor again. */

@@ -225,7 +225,7 @@ function derive({ room, report }: Actor): boolean {
 function scheduleFirst(actor: Actor): void {
   const { room } = actor
   const now = monotonicMs()
-  room.turnMs = now
+  room.turnMs = room.emptySinceMs = now
   const { tickHz } = room.type.definition
   if (tickHz === 0) scheduleEventDriven(actor, now)
   else room.dueMs = now + (room.key * 0.618_034 % 1) * 1000 / tickHz

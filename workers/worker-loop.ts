@@ -100,7 +100,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(re
 
 function inboxHandlers(worker: Worker, stop: () => void): InboxHandlers {
   return {
-    stop, fault: worker.flusher.fault,
+    stop, fault: worker.flusher.fault, instance: worker.flusher.encoder.recordHead.instance,
     roomOf: (key) => worker.actors.get(key)?.room,
     open: (at, bytes) => open(worker, at, bytes),
     record: (room, at, bytes) => {

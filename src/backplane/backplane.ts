@@ -66,7 +66,7 @@ export interface Lease extends Position { readonly instance: number }
 
 export type Claim =
   /** `previous`: the epoch granted before, 0: none; `stored`: the newest position that snapshot and log lead to. */
-  | { readonly kind: 'granted'; readonly epoch: number; readonly previous: number; readonly stored: Position | undefined }
+  | { readonly kind: 'granted'; readonly epoch: number; readonly previous: number; readonly stored: Position | undefined; readonly ended: number }
   /** `ttlMs`: the lease runs so much longer unless it is renewed. */
   | { readonly kind: 'held'; readonly lease: Lease; readonly ttlMs: number }
   /** Nobody owns the room, and `take` did not allow to take it. `epoch`: the last one granted. */
@@ -135,7 +135,7 @@ export interface Backplane {
   load(roomId: string): Promise<StoredSnapshot | undefined>
   /** Stores what the owner of `epoch` has of a room, and cuts its log below. Rejects: stale. */
   store(roomId: string, epoch: number, snapshot: StoredSnapshot): Promise<void>
-  /** Forgets snapshot and log; the room's epochs go on growing. Rejects: stale. */
+  /** Ends the room: forgets snapshot and log, and later claims are told that nothing up to this epoch counts any more. Its epochs go on growing. Rejects: stale. */
   remove(roomId: string, epoch: number): Promise<void>
 
   /**

@@ -67,7 +67,8 @@ function backplaneOver(store: Store, place: string, close: () => Promise<void>):
     listen: (events) => { store.events = events },
     claim: (roomId, { seen, version }) => runAlone(order, roomId, async () => {
       const stored = storedPosition(store, roomId), previous = readEpoch(store.rooms, roomId).epoch
-      return { kind: 'granted', epoch: await grant(store, roomId, seen, version, 0), previous, stored }
+      // Copies that could outlive the room are nowhere.
+      return { kind: 'granted', epoch: await grant(store, roomId, seen, version, 0), previous, stored, ended: 0 }
     }),
     renew: (roomId, at) => runAlone(order, roomId, () => renew(store, roomId, at)),
     release: (roomId, epoch) => runAlone(order, roomId, async () => {

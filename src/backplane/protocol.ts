@@ -90,7 +90,7 @@ export interface Ownership<B> {
   readonly peers: Map<number, Peer>
   /** Edges may be called dead from then on; before, their silence may be ours. */
   sweepFromMs: number
-  gather: { untilMs: number; candidates: readonly Candidate[]; isLoading: boolean } | undefined
+  gather: { untilMs: number; candidates: readonly Candidate[]; isLoading: boolean; readonly ended: number } | undefined
   handing: { readonly to: number; readonly request: number; stage: 'halting' | 'halted' | 'confirming' | 'moving'; readonly untilMs: number } | undefined
   /** Records up to here are in the op log, or in a stored snapshot. */
   loggedSeq: number
@@ -118,8 +118,8 @@ export type Event<B> =
   /** A subscriber connection came back: messages may have been lost. */
   | { readonly kind: 'subscribed' }
   // Answers of Redis
-  /** `previous`: the epoch granted before; `stored`: the newest position that snapshot and log lead to. */
-  | { readonly kind: 'granted'; readonly epoch: number; readonly previous: number; readonly sentMs: number; readonly stored: Position | undefined }
+  /** `previous`: the epoch granted before; `stored`: the newest position that snapshot and log lead to; `ended`: copies of up to this epoch are of a room that was closed for good. */
+  | { readonly kind: 'granted'; readonly epoch: number; readonly previous: number; readonly sentMs: number; readonly stored: Position | undefined; readonly ended: number }
   | { readonly kind: 'held'; readonly owner: number; readonly epoch: number; readonly leftMs: number }
   /** Nobody owns the room, and `take` did not allow to take it. */
   | { readonly kind: 'unowned'; readonly epoch: number }

@@ -43,7 +43,7 @@ export function answerOf(reply: Reply, of: string): readonly Reply[] {
 
 export function claimOf(answer: readonly Reply[], roomId: string): Claim {
   const what = `the lease of ${roomId}`, word = textOf(answer[0])
-  if (word === 'granted') return { kind: 'granted', epoch: numberOf(answer[1], what), previous: numberOf(answer[2], what), stored: storedOf(answer.slice(3), what) }
+  if (word === 'granted') return { kind: 'granted', epoch: numberOf(answer[1], what), previous: numberOf(answer[2], what), stored: storedOf(answer.slice(3), what), ended: numberOf(answer[7], what) }
   if (word === 'unowned') return { kind: 'unowned', epoch: numberOf(answer[1], what) }
   const [instance, epoch, seq, ttlMs] = answer.slice(1).map((part) => numberOf(part, what))
   return { kind: 'held', lease: { instance, epoch, seq }, ttlMs }

@@ -61,18 +61,18 @@ end
 export const scripts = {
   /**
    * ARGV: what may be taken, instance, seen, version, leaseMs, the random step. Granted: the epoch, the one granted before, and epoch and seq of the
-   * snapshot and of the log's last record, empty for what is absent.
+   * snapshot and of the log's last record, empty for what is absent; and the epoch that `remove` ended.
    */
   claim: script(`${numberOf}${grant}
-local known = redis.call('HMGET', KEYS[1], 'epoch', 'version', 'released')
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'version', 'released', 'ended')
 local stored = redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'version', 'by')
 local lease, leftMs = redis.call('HMGET', KEYS[2], 'instance', 'epoch', 'seq'), redis.call('PTTL', KEYS[2])
 local entry = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)[1]
 local logEpoch, logSeq = string.match(entry and entry[1] or '', '^(%d+)%-(%d+)$')
-local granted, run = numberOf(known[1]), numberOf(known[2])
+local granted, run, ended = numberOf(known[1]), numberOf(known[2]), numberOf(known[4])
 local written, at, wrote, by = numberOf(stored[1]), numberOf(stored[2]), numberOf(stored[3]), numberOf(stored[4])
 local last, top = numberOf(logEpoch), numberOf(logSeq)
-if not (granted and run and written and at and wrote and by and last and top) then return {'data-bad', 'epoch'} end
+if not (granted and run and ended and written and at and wrote and by and last and top) then return {'data-bad', 'epoch'} end
 if lease[1] then
   for part = 1, 3 do if not lease[part] or not numberOf(lease[part]) then return {'data-bad', 'lease'} end end
   if leftMs < 0 then return {'data-bad', 'lease'} end
@@ -88,7 +88,7 @@ local version = math.max(run, wrote)
 if version > tonumber(ARGV[4]) then return {'version-older', string.format('%.0f', version)} end
 local answer = grant(math.max(granted, written, by, last), tonumber(ARGV[3]), ARGV[4], '0')
 if answer[1] ~= 'granted' then return answer end
-return {'granted', answer[2], known[1] or '0', stored[1] or '', stored[2] or '', logEpoch or '', logSeq or ''}
+return {'granted', answer[2], known[1] or '0', stored[1] or '', stored[2] or '', logEpoch or '', logSeq or '', known[4] or '0'}
 `),
 
   /**
@@ -164,6 +164,7 @@ return {'ok'}
   /** ARGV: epoch. */
   remove: script(`${fence}
 redis.call('UNLINK', KEYS[3], KEYS[4])
+redis.call('HSET', KEYS[1], 'ended', ARGV[1])
 redis.call('HDEL', KEYS[1], 'logged')
 return {'ok'}
 `),

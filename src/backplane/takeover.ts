@@ -14,15 +14,16 @@ import { ask, giveUpBeyond } from './replica.js'
 const gatherMs = 150
 
 /** The claim won. */
-export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored }: Of<B, 'granted'>): void {
+export function hearGranted<B>(turn: Turn<B>, { epoch, previous, sentMs, stored, ended }: Of<B, 'granted'>): void {
   const { room, nowMs, effects } = turn
   const { settings: { instance, leaseMs }, handed } = room
   if (room.role !== 'following' || room.isDraining || epoch < room.seen) return void effects.push({ kind: 'release', epoch, stored: undefined })
+  if (room.position !== undefined && room.position.epoch <= ended) Object.assign(room, { position: undefined, lineage: [] } satisfies Partial<Ownership<B>>)
   Object.assign(room, {
     role: 'gathering', epoch, seen: epoch, owner: instance, isOwnerRunning: false, isSilent: false,
     question: undefined, waiting: [], proposal: undefined, handed: undefined,
     leaseEndMs: leaseEnd(sentMs, leaseMs), renewAtMs: sentMs + leaseMs / 3, isRenewing: false, orphanedAtMs: Infinity, claimAtMs: Infinity, stored,
-    gather: { untilMs: nowMs + (instance === 0 ? 0 : gatherMs), candidates: stored === undefined ? [] : [{ who: 'store', position: stored }], isLoading: false },
+    gather: { untilMs: nowMs + (instance === 0 ? 0 : gatherMs), candidates: stored === undefined ? [] : [{ who: 'store', position: stored }], isLoading: false, ended },
   } satisfies Partial<Ownership<B>>)
   // Whom the room was handed has what its owner stopped at, if nobody else had the lease in between.
   if (handed?.epoch === previous && isSame(handed.position, room.position)) return run(turn)
@@ -40,7 +41,7 @@ export function hearAnnounced<B>(turn: Turn<B>, { epoch, owner, position }: Of<B
 }
 
 export function hearOffer<B>({ room }: Turn<B>, { from, epoch, position }: Of<B, 'offered'>): void {
-  if (room.gather === undefined || epoch !== room.epoch) return
+  if (room.gather === undefined || epoch !== room.epoch || position.epoch <= room.gather.ended) return
   room.gather = { ...room.gather, candidates: [...room.gather.candidates, { who: from, position }] }
 }
 

@@ -64,7 +64,7 @@ export function askClaim(driver: Driver, room: RoomEntry, { take, seen, sentMs }
   const { backplane, hooks } = driver
   answer(driver, room, backplane.claim(room.id, { take, seen, version: room.type.version }), (claimed) => {
     switch (claimed.kind) {
-      case 'granted': return { kind: 'granted', epoch: claimed.epoch, previous: claimed.previous, stored: room.type.durability === 'none' ? undefined : claimed.stored, sentMs }
+      case 'granted': return { kind: 'granted', epoch: claimed.epoch, previous: claimed.previous, stored: room.type.durability === 'none' ? undefined : claimed.stored, ended: claimed.ended, sentMs }
       case 'held': return { kind: 'held', owner: claimed.lease.instance, epoch: claimed.lease.epoch, leftMs: claimed.ttlMs }
       case 'unowned': return { kind: 'unowned', epoch: claimed.epoch }
     }

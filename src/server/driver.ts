@@ -70,7 +70,10 @@ function carryOut(driver: Driver, room: RoomEntry, effect: RoomEffect): void {
     case 'apply': return apply(driver, room, effect.body)
     case 'adopt': return hooks.adopt(room, effect.body)
     case 'drop': return hooks.drop(room)
-    case 'deliver': return hooks.deliver(room, effect.seq)
+    case 'deliver':
+      // Without a log nobody asks for it again.
+      if (!room.type.durability.startsWith('ops')) room.outgoing.clear()
+      return hooks.deliver(room, effect.seq)
     case 'durable': return hearDurable(driver, room, effect.seq)
     case 'detached': case 'attached': return hooks.detached(room, effect.kind === 'detached')
     case 'discard': return hooks.discarded(room, effect.count)
@@ -90,7 +93,7 @@ function run({ hooks }: Driver, room: RoomEntry, { epoch, parentEpoch, forkSeq, 
   const { loaded } = room
   Object.assign(room, { parentEpoch, forkSeq, heardSeq: forkSeq, lastSeq: forkSeq })
   room.durableSeq = Math.max(room.durableSeq, forkSeq)
-  if (loaded === undefined && room.isPlaced) {
+  if (loaded === undefined && room.isPlaced && !isNew) {
     tellSurely(room.link, toWorker.own, [room.key, ...wideWords(epoch)])
     return hooks.tookOver(room, epoch, forkSeq)
   }

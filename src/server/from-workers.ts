@@ -103,7 +103,8 @@ export function createLinkHandlers(hearers: Hearers): LinkHandlers {
     closed: (_, key, isKept, code) => withRoom(key, (room) => {
       reports.roomClosed(room, code === 'room-poisoned' ? 'poisoned' : isKept || room.clients.size === 0 ? 'empty' : 'closed')
       const { epoch } = room.ownership
-      if (!isKept && room.type.durability !== 'none' && epoch !== 0) {
+      // Whoever follows it must not open it again from what is there.
+      if (!isKept && epoch !== 0 && (room.type.durability !== 'none' || room.peers.instance !== 0)) {
         rooms.driver.backplane.remove(room.id, epoch).catch((error: Error) => rooms.driver.hooks.onStoreFailed(room, error))
       }
       for (const client of [...room.clients.values()]) {
@@ -128,7 +129,6 @@ function hearRecord({ rooms, outbox }: Hearers, room: RoomEntry, address: number
     if (peers.instance !== 0 || isLogged) keepOutgoing(room, seq, arena.u8.slice(address, address + bytes))
     room.undelivered.push({ seq, address })
     rooms.driver.happen(room, { kind: 'flushed', seq })
-    if (!isLogged) room.outgoing.clear()
   } else if (ownership.position === undefined || seq > ownership.position.seq) {
     // Made before the worker has heard that the room is not this instance's any more: nobody has seen it.
     storeWide(arena, room.base + atReleasedSeq, seq)
@@ -136,8 +136,8 @@ function hearRecord({ rooms, outbox }: Hearers, room: RoomEntry, address: number
   } else deliverRecord(outbox, room, address)
 }
 
-/** Records that wait for their log; beyond it the room is stored, and the log goes on from there. */
-const outgoingMax = 1024
+/** Records that wait for their log; beyond it the room is stored, and the log goes on from there. So an outage fills no memory. */
+const outgoingMax = 64
 
 function keepOutgoing({ outgoing }: RoomEntry, seq: number, bytes: Uint8Array): void {
   outgoing.set(seq, bytes)

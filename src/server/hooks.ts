@@ -3,6 +3,7 @@
  * of it. Main thread; driver.ts calls.
  */
 import { StaleError } from '../backplane/backplane.js'
+import { hasOwner } from '../backplane/ownership.js'
 import { hearChannel } from './peers.js'
 import { deliverOwn, notify, tellDurable } from './outbox.js'
 import type { DriverHooks } from './driver-calls.js'
@@ -13,6 +14,12 @@ import { hearOwner, refuse } from './session.js'
 
 export function createHooks(hearers: Hearers, isStopping: () => boolean): DriverHooks {
   const { rooms, outbox, sessions, metrics, reports } = hearers
+  const setDetached = (room: RoomEntry, isDetached: boolean): void => {
+    if (room.isDetached === isDetached) return
+    room.isDetached = isDetached
+    reports.detached(room, isDetached)
+    notify(outbox, room, isDetached ? 'detached' : 'attached')
+  }
   return {
     open: (room) => beginRoom(rooms, room),
     adopt: (room, state) => adoptState(rooms, room, state),
@@ -24,15 +31,13 @@ export function createHooks(hearers: Hearers, isStopping: () => boolean): Driver
     },
     deliver: (room, seq) => deliverOwn(outbox, room, seq),
     durable: (room) => tellDurable(outbox, room),
-    ownerChanged: (room) => hearOwner(sessions, room),
+    ownerChanged: (room) => {
+      if (room.isDetached && hasOwner(room.ownership) && !room.ownership.isDetached) setDetached(room, false)
+      hearOwner(sessions, room)
+    },
     tookOver: reports.tookOver,
     discarded: (room, count) => reports.discarded(room, count),
-    detached: (room, isDetached) => {
-      if (room.isDetached === isDetached) return
-      room.isDetached = isDetached
-      reports.detached(room, isDetached)
-      notify(outbox, room, isDetached ? 'detached' : 'attached')
-    },
+    detached: setDetached,
     notOpened: (room, code, cause) => rooms.onNotOpened(room, code, cause),
     subscribe: (room) => {
       room.unfollow()

@@ -271,6 +271,7 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   if (isJoin) client.issued = client.generation = target.generation + 1
   client.socket.cork(() => {
     if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
+    if (isJoin && room.isDetached) send(outbox, client, writeNotice('detached', errorText('detached')))
     if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, rewound, ...position }))
     handOut(outbox, client)
   })

@@ -23,7 +23,7 @@ const of = <K extends Effect<string>['kind']>(effects: readonly Effect<string>[]
   effects.find((effect): effect is Extract<Effect<string>, { kind: K }> => effect.kind === kind)
 
 const granted = (epoch: number, sentMs: number, more: Partial<Extract<Event<string>, { kind: 'granted' }>> = {}): Event<string> =>
-  ({ kind: 'granted', epoch, previous: 0, sentMs, stored: undefined, ...more })
+  ({ kind: 'granted', epoch, previous: 0, sentMs, stored: undefined, ended: 0, ...more })
 const record = (epoch: number, seq: number, parentEpoch = 0, forkSeq = 0, owner = other): Event<string> =>
   ({ kind: 'record', head: { epoch, seq, parentEpoch, forkSeq }, owner, body: `${epoch}-${seq}` })
 const beat = (epoch: number, seq: number, parentEpoch = 0, forkSeq = 0, owner = other): Event<string> =>
@@ -327,6 +327,15 @@ describe('ownership: the op log', () => {
     expect(kinds(effects)).toEqual(['run', 'beat', 'attached', 'store', 'renew'].filter((kind) => kinds(effects).includes(kind)))
     expect(kinds(effects)).not.toContain('deliver')
     expect(kinds(play(room, [1270, { kind: 'stored', epoch: 20, seq: 5 }]))).toContain('deliver')
+  })
+
+  it('ownership: a copy of a room that was closed for good is not run again, nor fetched from whoever has one', () => {
+    const room = edge(5)
+    play(room, [1010, time], [1100, time])
+    expect(kinds(play(room, [1105, granted(20, 1100, { ended: 10 })]))).toEqual(['announce'])
+    expect(room.position).toBe(undefined)
+    play(room, [1110, { kind: 'offered', from: third, epoch: 20, position: { epoch: 10, seq: 9 } }])
+    expect(play(room, [1260, time])).toContainEqual({ kind: 'run', epoch: 20, parentEpoch: 0, forkSeq: 0, isNew: true })
   })
 })
 

@@ -127,6 +127,18 @@ describe('redis, many instances', () => {
     expect(await claim(b, 0, 3, 'orphaned')).toMatchObject({ kind: 'granted', previous: epoch, stored: undefined })
   })
 
+  it('redis: whoever claims a room is told up to which epoch it was closed for good, for ever', async () => {
+    const a = await instance(), b = await instance(), first = await granted(a, 'a:1')
+    await a.store('a:1', first, snapshotAt(first, 4))
+    await a.remove('a:1', first)
+    await a.release('a:1', first)
+    const again = await claim(b, 0, 1, 'free')
+    expect(again).toMatchObject({ kind: 'granted', stored: undefined, ended: first })
+    expect(await claim(b, 0, 1, 'free')).toMatchObject({ kind: 'granted', ended: first })
+    await server.client.hset('room:{a:1}:epoch', 'ended', 'x')
+    expect(await codeOf(claim(b, 0, 1, 'free'))).toBe('data-bad')
+  })
+
   it('redis: a room that its owner released is free, until it is granted or renewed; to the instance that holds it, it is free too', async () => {
     const a = await instance({ leaseMs: 200 }), b = await instance({ leaseMs: 200 }), first = await granted(a, 'a:1'), leaseEnds = (): Promise<void> =>
       until(async () => await server.client.exists('room:{a:1}:owner') === 0, 'the lease has ended')

@@ -83,6 +83,24 @@ describe('Redis away', () => {
     expect((await runners(cluster)).length).toBe(1)
   }, 60_000)
 
+  it('cluster: whenDetached freeze: while Redis is gone the room stands still, and goes on with everybody when it is back', async () => {
+    cluster = await startCluster(project("graceMs: 100_000, whenDetached: 'freeze',"), 2, { isKept: true })
+    const { redis, instances } = cluster
+    const players = await Promise.all(instances.map(({ url }, at) => enter(url, 'freeze', `p${at}`)))
+    await Promise.all(players.map(count))
+    await redis.kill('SIGKILL')
+    await until(() => players.every(({ room }) => room.detached), 'both are told')
+    await sleep(200)
+    const before = players.map(({ room }) => room.globals.ticks), ticks = Math.max(...before)
+    await sleep(1000)
+    expect(players.map(({ room }) => room.globals.ticks)).toEqual(before)
+    await redis.start()
+    await until(() => players.every(({ room }) => room.globals.ticks > ticks + 5), 'it goes on')
+    await Promise.all(players.map(count))
+    await expectSame(players, 'behind the standstill')
+    await expectAllCounted(players, 'behind the standstill')
+  }, 60_000)
+
   const cuts = isLong ? 120 : 6
   it(`cluster: every subscriber's connection is killed ${cuts} times, one a second: no gap goes unnoticed`, async () => {
     cluster = await startCluster(project('graceMs: 100_000,'), 2)
@@ -138,17 +156,24 @@ describe('Redis away', () => {
       const players = await Promise.all(instances.map(({ url }, at) => enter(url, 'cutoff', `p${at}`)))
       await Promise.all(players.map(count))
       const [owner] = await runners(cluster), at = (instances.indexOf(owner) + (role === 'runs' ? 0 : 1)) % 3, { ports } = wires[at]
+      let late: Promise<Player> | undefined
       await playing(players, async () => {
         wires[at].ports = []
         wires[at].cut()
-        await sleep(cutSeconds * 1000)
+        await sleep(cutSeconds * 500)
+        expect(players[at].room.detached, 'its client is told').toBe(true)
+        // Whom only a cut off owner knows joins anew when the room goes on elsewhere.
+        if (role === 'runs') late = enter(instances[at].url, 'cutoff', 'late')
+        await sleep(cutSeconds * 500)
         wires[at].ports = ports
         await sleep(1000)
       })
       const began = performance.now()
       await Promise.all(players.map(count))
-      await expectSame(players, 'behind the cut')
+      await expectSame(late === undefined ? players : [...players, await late], 'behind the cut')
       expect(performance.now() - began).toBeLessThan(5000)
+      expect(players[at].room.detached).toBe(false)
+      if (late !== undefined) await until(async () => countedOf(await late!) >= 0, 'who joined meanwhile is in the room')
       await until(async () => (await runners(cluster!)).length === 1, 'one instance runs the room')
       // What the owner played alone is undone: told, and counted.
       const discarded = await instances[at].metric('kasagi_records_discarded_total')

@@ -12,7 +12,7 @@ const shape = `
     players: table({ name: text(24), counted: u32, secret: u32.to('owner') }, { capacity: 400, ids: true }),
     movers: table({ x: quantized(0, 1000, 0.1), born: u32 }, { capacity: 256 }),
   },
-  inputs: { count: { by: u32 } }, events: { counted: { by: u32 } }, join: { name: text(24) }`
+  inputs: { count: { by: u32 }, close: {} }, events: { counted: { by: u32 } }, join: { name: text(24) }`
 const schemaText = `import { defineSchema, quantized, table, text, u32 } from 'kasagi-engine/schema'\nexport const tally = defineSchema('tally', {${shape} })\n`
 export const tally = defineSchema('tally', {
   player: 'players', globals: { total: u32, ticks: u32 },
@@ -20,7 +20,7 @@ export const tally = defineSchema('tally', {
     players: table({ name: text(24), counted: u32, secret: u32.to('owner') }, { capacity: 400, ids: true }),
     movers: table({ x: quantized(0, 1000, 0.1), born: u32 }, { capacity: 256 }),
   },
-  inputs: { count: { by: u32 } }, events: { counted: { by: u32 } }, join: { name: text(24) },
+  inputs: { count: { by: u32 }, close: {} }, events: { counted: { by: u32 } }, join: { name: text(24) },
 })
 export type Tally = ClientRoom<typeof tally>
 
@@ -45,7 +45,7 @@ export default defineRoom(tally, {
     movers.despawn(oldest)
     movers.spawn({ x: room.random.int(1000), born: room.globals.total + 100 })
     room.emit('counted', { by })
-  } } })
+  }, close(room) { room.close('done') } } })
 `,
 })
 

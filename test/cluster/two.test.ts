@@ -50,4 +50,24 @@ describe('two instances', () => {
     await cluster.start(second)
     await sleep(100)
   }, 30_000)
+
+  it('cluster: what the room refuses it refuses at every instance, and who closes it closes it for all', async () => {
+    const small = await startCluster(project('maxSessions: 2,'), 2)
+    try {
+      const [first, second] = small.instances
+      const ann = await enter(first.url, 'small', 'ann'), bob = await enter(second.url, 'small', 'bob')
+      for (const { url } of [first, second]) await expect(enter(url, 'small', 'cid')).rejects.toMatchObject({ code: 'room-full' })
+      await count(bob)
+      const closed = [ann, bob].map(({ room }) => new Promise((resolve) => { room.onStatus((told, code) => { if (told === 'closed') resolve(code) }) }))
+      bob.room.send('close', {})
+      expect(await Promise.all(closed)).toEqual(['room-closed', 'room-closed'])
+      await until(async () => await ownerOf(small, 'tally:small') === undefined, 'it is let go of')
+      expect(await small.redis.client.exists('room:{tally:small}:snapshot')).toBe(0)
+      const again = await enter(second.url, 'small', 'bob')
+      expect(again.room.globals.total).toBe(0)
+      await again.room.leave()
+    } finally {
+      await small.end()
+    }
+  }, 30_000)
 })

@@ -107,7 +107,7 @@ export function claimScript(world: World, server: Server, by: { id: number; vers
   if (!world.mayForget) must(by.version >= world.checker.highestVersion, `version ${by.version} was granted a room of version ${world.checker.highestVersion}`)
   world.checker.highestVersion = Math.max(world.checker.highestVersion, by.version)
   write(world, server, { owner: leased(world, server, by.id, epoch), epoch, version: by.version, isReleased: false })
-  return { kind: 'granted', epoch, previous: data.epoch, sentMs, stored: rebuild(data)?.position }
+  return { kind: 'granted', epoch, previous: data.epoch, sentMs, stored: rebuild(data)?.position, ended: 0 }
 }
 
 /** A room whose owner has had no other trouble than that Redis was away does not change hands. */

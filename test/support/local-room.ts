@@ -94,7 +94,7 @@ export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1
     storeWord(arena, room.layout.base + atSnapshotBusy, 0)
   }
   const drain = (): Left => drainInbox(inbox, {
-    roomOf: () => room, fault: () => {}, open: () => {}, release: () => {}, record: () => true, own: () => true, follow: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
+    roomOf: () => room, fault: () => {}, instance: 0, open: () => {}, release: () => {}, record: () => true, own: () => true, follow: () => {}, stop: () => {}, refuse: (_, __, code) => { refused.push(code) }, nack: (_, __, ___, ____, code) => { refused.push(code) },
   })
   const local: LocalRoom = {
     arena, type, actor, clients, errors, refused, holds: false, letGo: () => { local.holds = false; storeWide(arena, room.layout.base + atReleasedSeq, committedSeq(arena, room.layout)) }, skipped: () => skipped,
