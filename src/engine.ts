@@ -9,15 +9,13 @@ import { monotonicMs } from './base/clock.js'
 import { KasagiError } from './base/errors.js'
 import { inputsBurstSeconds } from './base/limits.js'
 import type { Config } from './config.js'
-import { readMark } from './memory/arena.js'
-import { handlers, toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
-import { findEntry } from './memory/journal.js'
-import { readWide } from './memory/views.js'
+import { toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
 import { createTraffic } from './server/broadcast.js'
 import { Catalogs } from './server/catalogs.js'
 import type { Client } from './server/client.js'
+import { giveUp, markedCode } from './server/deaths.js'
 import { areScarce, readDescriptors } from './server/descriptors.js'
 import { startBeats } from './server/beats.js'
 import { drainRooms } from './server/drain.js'
@@ -31,10 +29,11 @@ import { createMetrics, takeTally } from './server/metrics.js'
 import { originRule } from './server/origins.js'
 import { askAgain, dismiss, resumeClient, type Outbox } from './server/outbox.js'
 import { createPool, type Pool } from './server/pool.js'
-import { hearInbox } from './server/peers.js'
-import { createReports, type Marked, type Reports } from './server/reports.js'
-import { createRooms, forgetRoom, isRoomName, listRooms, openRoomEntry } from './server/rooms.js'
-import { closeConnection, openConnection, receive, refuse, type Sessions } from './server/session.js'
+import { listenToPeers } from './server/peers.js'
+import { createReports, type Reports } from './server/reports.js'
+import { createRooms, isRoomName, listRooms, openRoomEntry } from './server/rooms.js'
+import { refuse, type Sessions } from './server/refuse.js'
+import { closeConnection, openConnection, receive } from './server/session.js'
 import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
 import { createTokens } from './server/tokens.js'
 import { version } from './server/version.js'
@@ -94,7 +93,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       if (parts.stoppingSinceMs !== undefined) tellSurely(parts.links[worker], toWorker.stop, [0])
     },
     onGivenUp: (worker) => {
-      giveUp(parts, worker)
+      giveUp(parts, parts.types.keys(), worker, parts.stoppingSinceMs !== undefined)
       if (!catalogs.done) catalogs.broken('a worker thread ends before it has loaded its rooms; the log says how')
     },
   })
@@ -119,23 +118,6 @@ async function openBackplane({ data, redis: url, leaseMs, opsReplicas, secret }:
   const store = openEmbeddedStore(data)
   if (store.killed !== undefined) reports.killedBefore(store.killed, store.backplane.place)
   return { backplane: store.backplane, secret: secret ?? store.secret }
-}
-
-/** What comes from other instances; rejects when another one has this one's number. */
-function listenToPeers(parts: Parts): Promise<never> {
-  const { rooms, reports, metrics } = parts, { backplane } = rooms.driver
-  metrics.redisReachable.set(1)
-  return new Promise((_, reject) => {
-    backplane.listen({
-      message: (bytes) => hearInbox(parts, bytes),
-      reachable: (isReachable) => {
-        rooms.isReachable = isReachable
-        reports.redisReachable(isReachable, backplane.place)
-        for (const room of [...rooms.byKey.values()]) rooms.driver.happen(room, { kind: isReachable ? 'reachable' : 'unreachable' })
-      },
-      lost: () => { reports.instanceLost(); reject(new KasagiError('instance-lost', 'another instance has the number of this one')) },
-    })
-  })
 }
 
 /** The rooms that `--open` names: open from the start, whoever comes. */
@@ -258,34 +240,6 @@ function onWorkerMessage(parts: Parts, worker: number, message: WorkerMessage, h
     case 'catalog': return catalogs.take(worker, message.types)
     case 'log': return reports.said(message.level, message.fields, message.text)
     case 'tally': return takeTally(metrics, worker, message.tally)
-  }
-}
-
-/** Whose code the dead thread was running, if any, and on whose behalf. */
-function markedCode({ links, rooms }: Parts, worker: number): Marked | undefined {
-  const { arena } = links[worker], { handler, roomKey, journalNumber } = readMark(arena)
-  if (handler === 0) return undefined
-  const room = rooms.byKey.get(roomKey), name = handlers[handler]
-  const entry = room === undefined || room.base === 0 || journalNumber === 0 ? undefined : findEntry(arena, room.base, journalNumber)
-  if (room === undefined || entry === undefined) return { room, handler: name, journalEntry: journalNumber, client: undefined }
-  const word = (index: number): number => arena.u32[(entry.at >>> 2) + index], isInput = entry.kind === toWorker.input
-  return {
-    room, journalEntry: journalNumber, client: room.clients.get(readWide(arena, entry.at + (isInput ? 8 : 4))),
-    handler: isInput ? `${name}.${room.type.tables.inputs[word(6)].name}` : name,
-  }
-}
-
-/** A worker that died too often: its rooms are closed, the engine stays up. */
-function giveUp(parts: Parts, worker: number): void {
-  const link = parts.links[worker]
-  link.usable = false
-  parts.reports.workerGivenUp(worker, parts.links.filter(({ usable }) => usable).length, parts.stoppingSinceMs !== undefined)
-  for (const { name } of parts.types.values()) parts.metrics.sessions.set({ type: name, worker }, 0)
-  for (const room of [...parts.rooms.byKey.values()]) {
-    if (room.link !== link) continue
-    for (const client of [...room.clients.values()]) dismiss(parts.outbox, client, 'worker-lost')
-    parts.reports.roomClosed(room, 'worker-lost')
-    forgetRoom(parts.rooms, room, false)
   }
 }
 

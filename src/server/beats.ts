@@ -1,7 +1,7 @@
 /** Time passing for rooms and their clients. Main thread. */
 import { monotonicMs } from '../base/clock.js'
 import type { Hearers } from './from-workers.js'
-import { sweepRoom } from './session.js'
+import { sweepRoom } from './forward.js'
 
 /** Between two looks at every room's ownership where others can be: a fraction of what it waits for. Where nobody else can be, only a log is waited for. */
 const lookMs = 25, lookAloneMs = 250

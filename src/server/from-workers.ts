@@ -17,7 +17,9 @@ import { askResync, deliverRecord, deliverSnapshot, dismiss, type Outbox } from 
 import type { Reports } from './reports.js'
 import { replicaBroke } from './driver.js'
 import { askOpen, forgetRoom, openElsewhere, storeSnapshot, type Rooms } from './rooms.js'
-import { findAgain, hearOwner, hearWanted, nack, type Sessions } from './session.js'
+import { hearOwner, hearWanted } from './forward.js'
+import { nack, type Sessions } from './refuse.js'
+import { findAgain } from './session.js'
 import { tellSurely, wakeWorker, type AnswerPost, type LinkHandlers, type WorkerLink } from './worker-link.js'
 
 export interface Hearers {

@@ -10,7 +10,8 @@ import type { DriverHooks } from './driver-calls.js'
 import type { RoomEntry } from './client.js'
 import type { Hearers } from './from-workers.js'
 import { adoptState, beginRoom, dropBlock, forgetRoom } from './rooms.js'
-import { hearOwner, refuse } from './session.js'
+import { hearOwner } from './forward.js'
+import { refuse } from './refuse.js'
 
 export function createHooks(hearers: Hearers, isStopping: () => boolean): DriverHooks {
   const { rooms, outbox, sessions, metrics, reports } = hearers

@@ -2,8 +2,9 @@
  * What instances say to each other, as it arrives: on a room's channel (records, and its owner's words) and in this instance's inbox (questions, answers,
  * and what clients of other instances say to rooms that run here). Main thread. Everything is hostile: read by a verifier, and checked before a worker is told.
  */
-import { positionOf, type Head } from '../base/lineage.js'
 import { instanceOf } from '../base/connection-number.js'
+import { KasagiError } from '../base/errors.js'
+import { positionOf, type Head } from '../base/lineage.js'
 import { storedBytesMax } from '../base/limits.js'
 import { inputWords, joinWords, resumeWords, toWorker } from '../memory/crossing.js'
 import { readPeer, type PeerMessage } from '../wire/peer-messages.js'
@@ -14,6 +15,23 @@ import { openPeerRecord } from './peer-record.js'
 import { tell } from './worker-link.js'
 
 type Of<K extends PeerMessage['kind']> = Extract<PeerMessage, { kind: K }>
+
+/** What comes from other instances; rejects when another one has this one's number. */
+export function listenToPeers(hearers: Hearers): Promise<never> {
+  const { rooms, reports, metrics } = hearers, { backplane } = rooms.driver
+  metrics.redisReachable.set(1)
+  return new Promise((_, reject) => {
+    backplane.listen({
+      message: (bytes) => hearInbox(hearers, bytes),
+      reachable: (isReachable) => {
+        rooms.isReachable = isReachable
+        reports.redisReachable(isReachable, backplane.place)
+        for (const room of [...rooms.byKey.values()]) rooms.driver.happen(room, { kind: isReachable ? 'reachable' : 'unreachable' })
+      },
+      lost: () => { reports.instanceLost(); reject(new KasagiError('instance-lost', 'another instance has the number of this one')) },
+    })
+  })
+}
 
 /** Came on the channel of a room. */
 export function hearChannel(hearers: Hearers, room: RoomEntry, bytes: Uint8Array): void {
@@ -44,7 +62,7 @@ function hearReleased({ rooms: { driver } }: Hearers, room: RoomEntry, epoch: nu
 }
 
 /** Came in the inbox of this instance. */
-export function hearInbox(hearers: Hearers, bytes: Uint8Array): void {
+function hearInbox(hearers: Hearers, bytes: Uint8Array): void {
   const said = readPeer(bytes)
   if (said === undefined) return hearers.reports.peerRefused('')
   const room = hearers.rooms.byId.get(said.room)

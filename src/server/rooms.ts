@@ -4,7 +4,7 @@
  * back.
  */
 import { closeLane, createForwarding } from '../backplane/forwarding.js'
-import { createOwnership, hasOwner } from '../backplane/ownership.js'
+import { createOwnership } from '../backplane/ownership.js'
 import type { Backplane } from '../backplane/backplane.js'
 import { monotonicMs, wallMs } from '../base/clock.js'
 import { nextFloat, seedPrng } from '../base/prng.js'
@@ -21,6 +21,7 @@ import type { Client, Opening, Peers, RoomEntry } from './client.js'
 import { createDriver, storeRoom } from './driver.js'
 import { letGo, type Driver, type DriverHooks } from './driver-calls.js'
 import { placesFor } from './placement.js'
+import { tellOwnerSurely } from './tell-owner.js'
 import { tell, tellSurely, type StorePost, type WorkerLink } from './worker-link.js'
 
 export interface Rooms {
@@ -207,25 +208,4 @@ export function detachClient(client: Client): RoomEntry | undefined {
 export function leaveRoom(client: Client, why: number): void {
   const wasWaiting = client.room?.pending.has(client), room = detachClient(client)
   if (room !== undefined && room.state !== 'closed' && wasWaiting !== true) tellOwnerSurely(room, toWorker.leave, [...wideWords(client.connection), why])
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) { bytes.set(part, at); at += part.length }
-  return bytes
-}
-
-/** Says something to whoever runs the room; false: nobody hears it. Without bytes it may be said to a full ring. */
-export function tellOwner(room: RoomEntry, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
-  const { ownership, peers } = room
-  if (ownership.role === 'owning') return room.state === 'open' && tell(room.link, kind, [room.key, ...words], ...parts)
-  if (!hasOwner(ownership)) return false
-  return peers.send(ownership.owner, room, { kind: 'forward', word: kind, words, data: joined(parts) })
-}
-
-/** What must arrive, as far as anything can: what is lost on the way to another instance, that one notices by itself. */
-export function tellOwnerSurely(room: RoomEntry, kind: number, words: readonly number[]): void {
-  if (room.ownership.role === 'owning' && room.state === 'open') tellSurely(room.link, kind, [room.key, ...words])
-  else tellOwner(room, kind, words)
 }

@@ -4,42 +4,25 @@
  * effect on anybody else. Fields are not decoded here: the room's worker knows its schema.
  */
 import { randomUUID } from 'node:crypto'
-import { expireHeld, findStalled, forwardHeld, isAskedFor, takeBack, takeInput, wantAgain, type ForwardedInput } from '../backplane/forwarding.js'
+import { isAskedFor, takeInput } from '../backplane/forwarding.js'
 import { hasOwner, isOvertaken } from '../backplane/ownership.js'
 import { monotonicMs } from '../base/clock.js'
-import { errorList, type ErrorCode, type KasagiError } from '../base/errors.js'
+import type { ErrorCode, KasagiError } from '../base/errors.js'
 import { toWorker, wideWords, type CatalogEntry } from '../memory/crossing.js'
 import { atTickUs } from '../memory/room-layout.js'
 import { readClientMessage, type ClientMessage } from '../wire/client-messages.js'
 import { unpackMatch } from '../wire/fields.js'
 import { protocolVersion } from '../wire/protocol.js'
 import { writePong } from '../wire/server-messages.js'
-import { enter, exit, type Admission } from './admission.js'
+import { enter, exit } from './admission.js'
 import type { Identity } from './auth.js'
 import { createClient, type Client, type InputBody, type JoinRequest, type RoomEntry } from './client.js'
-import { askResync, dismiss, sendOwn, type Outbox } from './outbox.js'
-import { detachClient, isMatch, isRoomName, leaveRoom, openRoomEntry, tellOwner, tellOwnerSurely, type Rooms } from './rooms.js'
+import { forwardInput, sendPending } from './forward.js'
+import { askResync, dismiss, sendOwn } from './outbox.js'
+import { nack, refuse, type Sessions } from './refuse.js'
+import { detachClient, isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
-import type { Tokens } from './tokens.js'
-
-export interface SessionLimits { readonly messageBytes: number; readonly inputsPerSecond: number; readonly inputsBurst: number; readonly roomsPerAddress: number }
-
-export interface Sessions {
-  readonly rooms: Rooms
-  readonly outbox: Outbox
-  readonly types: ReadonlyMap<string, CatalogEntry>
-  readonly limits: SessionLimits
-  readonly tokens: Tokens
-  readonly admission: Admission
-  /** Counts a refusal and logs it, within bounds. */
-  refused(client: Client, code: ErrorCode, detail?: string): void
-  countFrame(bytes: number): void
-  countInput(result: 'accepted' | 'repeated' | 'refused' | 'hole'): void
-  /** A client's state differs from the room's, or a section made no sense to it. */
-  countMismatch(): void
-  /** A connection has ended by itself. */
-  lost(client: Client): void
-}
+import { tellOwnerSurely } from './tell-owner.js'
 
 type Of<K extends ClientMessage['kind']> = Extract<ClientMessage, { kind: K }>
 
@@ -56,12 +39,6 @@ export function closeConnection({ admission, lost }: Sessions, client: Client): 
   exit(admission, client)
   leaveRoom(client, 1)
   client.state = 'gone'
-}
-
-/** Ends a connection, or answers and goes on, as the code's entry says. */
-export function refuse(sessions: Sessions, client: Client, code: ErrorCode, detail = ''): void {
-  sessions.refused(client, code, detail)
-  if (errorList[code].close !== null) dismiss(sessions.outbox, client, code)
 }
 
 export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): void {
@@ -189,90 +166,6 @@ function matchingRoom({ byId }: Rooms, type: CatalogEntry, match: Readonly<Recor
   return undefined
 }
 
-const encoder = new TextEncoder()
-
-/** Joins go to whoever runs the room, as soon as somebody does and this instance has the room's state. */
-export function sendPending(sessions: Sessions, room: RoomEntry): void {
-  if (room.state !== 'open' || !hasOwner(room.ownership)) return
-  for (const client of [...room.pending]) {
-    room.pending.delete(client)
-    sendJoin(sessions, client)
-  }
-}
-
-/** The join, or the resume, goes to the room's owner. */
-function sendJoin(sessions: Sessions, client: Client): void {
-  const { join, user, resume } = client.request!, room = client.room!
-  const id = encoder.encode(client.sessionId), userBytes = encoder.encode(user)
-  client.sentInMs = monotonicMs()
-  const told = resume === undefined
-    ? tellOwner(room, toWorker.join, [...wideWords(client.connection), id.length, userBytes.length], id, userBytes, join)
-    : tellOwner(room, toWorker.resume, [...wideWords(client.connection), resume.claims.generation, resume.firstHeld], id)
-  if (told) return
-  if (room.ownership.role === 'owning') refuse(sessions, client, 'no-space')
-  else room.pending.add(client)
-}
-
-/** Sessions that are here are the owner's, too: told anew to a new one, and behind whatever may have parted the two. Of those it knows it makes nothing. */
-export function attachAgain(sessions: Sessions, room: RoomEntry): void {
-  for (const client of room.clients.values()) {
-    if (client.state === 'new' || client.state === 'gone' || room.pending.has(client)) continue
-    if (client.state === 'joining') sendJoin(sessions, client)
-    else attach(room, client)
-  }
-}
-
-const attach = (room: RoomEntry, client: Client): void => void tellOwner(room, toWorker.resume, [...wideWords(client.connection), client.generation, 1], encoder.encode(client.sessionId))
-
-/** Somebody runs the room, or somebody else: who waited goes in, and inputs on their way are sent again. */
-export function hearOwner(sessions: Sessions, room: RoomEntry): void {
-  const { ownership, forwarding } = room
-  // Whoever was away for long may have been given up.
-  if (!hasOwner(ownership)) room.attachedEpoch = 0
-  if (room.state !== 'open' || !hasOwner(ownership)) return
-  if (room.attachedEpoch !== ownership.seen) {
-    room.attachedEpoch = ownership.seen
-    attachAgain(sessions, room)
-    askStalled(sessions, room, 0)
-  }
-  sendPending(sessions, room)
-  for (const input of forwardHeld(forwarding, monotonicMs())) {
-    const client = room.clients.get(input.session)
-    if (client !== undefined) forwardInput(sessions, client, input, false)
-  }
-}
-
-/** Clients of which something was forwarded and nothing applied are asked for it again. */
-function askStalled(sessions: Sessions, room: RoomEntry, afterMs?: number): void {
-  for (const { session, number } of findStalled(room.forwarding, monotonicMs(), afterMs)) {
-    const client = room.clients.get(session)
-    if (client === undefined) continue
-    // Or it is not the input that was lost, but the session that the owner does not take for connected.
-    if (room.ownership.role !== 'owning') attach(room, client)
-    sendOwn(sessions.outbox, client, [], number)
-  }
-}
-
-/** How long a join may be on its way to another instance before it is sent again, and before its client is told that nobody answers. */
-const joinAgainMs = 1000, joinMsMax = 8000
-
-/** Time passes: what waits for an owner too long is refused, what got no answer is sent again. */
-export function sweepRoom(sessions: Sessions, room: RoomEntry, nowMs: number): void {
-  for (const { session, number } of expireHeld(room.forwarding, nowMs)) {
-    const client = room.clients.get(session)
-    if (client !== undefined) nack(sessions, client, number, 'expired')
-  }
-  const isOwner = room.ownership.role === 'owning'
-  // What lies in this instance's own rings is not lost, however long the room takes.
-  askStalled(sessions, room, isOwner ? Infinity : undefined)
-  if (isOwner) return
-  for (const client of [...room.clients.values()]) {
-    if (client.state !== 'joining') continue
-    if (nowMs - client.joiningMs > joinMsMax) refuse(sessions, client, 'no-owner')
-    else if (!room.pending.has(client) && nowMs - client.sentInMs > joinAgainMs) sendJoin(sessions, client)
-  }
-}
-
 /** Its newest token has arrived: older ones are void from here on. Said once; what else a client says of generations has no meaning. */
 function ready(client: Client, generation: number): void {
   if (client.room === undefined || client.issued === 0 || generation !== client.issued) return
@@ -300,31 +193,10 @@ function input(sessions: Sessions, client: Client, { number, input: index, data 
   }
 }
 
-/** `isNew`: nobody has seen it before, so it may be refused. */
-function forwardInput(sessions: Sessions, client: Client, input: ForwardedInput<InputBody, number>, isNew: boolean): void {
-  const room = client.room!, { from, number, body } = input
-  if (tellOwner(room, toWorker.input, [client.slot, ...wideWords(client.connection), number, from, body.index], body.data)) return sessions.countInput('accepted')
-  const mayRefuse = isNew && room.ownership.role === 'owning'
-  takeBack(room.forwarding, input, mayRefuse, monotonicMs())
-  if (mayRefuse) nack(sessions, client, number, 'journal-full')
-}
-
-/** The owner misses `number`: it, and everything behind it, has to come again. */
-export function hearWanted(sessions: Sessions, client: Client, number: number): void {
-  if (client.room !== undefined && wantAgain(client.room.forwarding, client.connection, number, monotonicMs())) sendOwn(sessions.outbox, client, [], number)
-}
-
 /** The client no longer holds the inputs below `to`: they will not come. */
 function skip({ room, connection }: Client, to: number): void {
   const lane = room?.forwarding.lanes.get(connection)
   if (lane !== undefined) lane.next = Math.max(lane.next, to)
-}
-
-/** An input that is refused before the journal: its number counts as answered. */
-export function nack(sessions: Sessions, client: Client, number: number, code: ErrorCode): void {
-  sessions.countInput('refused')
-  sessions.refused(client, code)
-  sendOwn(sessions.outbox, client, [{ number, code, text: '' }], 0)
 }
 
 function resync(sessions: Sessions, client: Client, message: Of<'resync'>): void {
