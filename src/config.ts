@@ -28,6 +28,8 @@ export interface Config {
   readonly leaseMs: number
   /** Copies of Redis that must have a logged record before it counts. */
   readonly opsReplicas: number
+  /** How records are published and logged; they are read in either form. */
+  readonly deltaFormat: 'flatbuffers' | 'msgpack'
   /** What rooms may take to be given away when the process is told to end. */
   readonly drainMs: number
   readonly authSecret: string | undefined
@@ -79,6 +81,7 @@ const bytes = (low: number, high: number) => (text: string): number | undefined 
 const levels = ['error', 'warn', 'info', 'debug', 'silent']
 const one = (names: readonly string[]) => (text: string): string | undefined => names.includes(text) ? text : undefined
 const libraries = ['auto', 'uws', 'ws']
+const deltaFormats = ['flatbuffers', 'msgpack']
 const path = (text: string): string | undefined => text || undefined
 const arenaBytesMin = 16 * 1024 ** 2
 
@@ -98,6 +101,7 @@ export const settings: readonly Setting[] = [
   { key: 'redis', flag: 'redis', env: ['KASAGI_REDIS'], value: 'URL', help: 'redis:// or rediss://: where instances meet', isHushed: true, fallback: () => undefined, parse: (text) => parseRedisUrl(text) === undefined ? undefined : text, allowed: 'redis://user:password@host:port or rediss://…, without a database number' },
   { key: 'leaseMs', flag: 'lease-ms', env: ['KASAGI_LEASE_MS'], value: 'N', help: 'with Redis: how long a room waits for a lost instance', fallback: () => leaseMsDefault, parse: integer(500, 600_000), allowed: '500 to 600000' },
   { key: 'opsReplicas', flag: 'ops-replicas', env: ['KASAGI_OPS_REPLICAS'], value: 'N', help: 'copies of Redis that must have a logged record', fallback: () => 0, parse: integer(0, 100), allowed: '0 to 100' },
+  { key: 'deltaFormat', flag: 'delta-format', env: ['KASAGI_DELTA_FORMAT'], value: 'FORMAT', help: 'records in Redis and logs: flatbuffers or msgpack', fallback: () => 'flatbuffers', parse: one(deltaFormats), allowed: deltaFormats.join(', ') },
   { key: 'drainMs', flag: 'drain-ms', env: ['KASAGI_DRAIN_MS'], value: 'N', help: 'with Redis: what giving rooms away may take at a stop', fallback: () => drainMsDefault, parse: integer(0, 3_600_000), allowed: '0 to 3600000' },
   { key: 'secret', flag: 'secret', env: ['KASAGI_SECRET'], value: '', help: 'signs resume tokens; NEW,OLD to change it', isSecret: true, fallback: () => undefined, parse: (text) => text.split(',').every((part) => part.length >= 16) ? text : undefined, allowed: '16 characters or more, or two of them with a comma' },
   { key: 'open', flag: 'open', env: ['KASAGI_OPEN'], value: 'TYPE:NAME', help: 'room that is open from the start, and stays', fallback: () => [], parse: (text) => text.split(',').every((id) => /^[^:,]+:[^:,]+$/.test(id)) ? text.split(',') : undefined, allowed: 'type:name' },

@@ -39,6 +39,7 @@ import { createTokens } from './server/tokens.js'
 import { version } from './server/version.js'
 import { createWorkerLink, drainLink, tellSurely, type LinkHandlers } from './server/worker-link.js'
 import { unpackMatch } from './wire/fields.js'
+import { writeRecordMap } from './wire/record-map.js'
 
 export interface EngineOptions {
   readonly config: Config
@@ -228,6 +229,7 @@ function createParts(given: Pick<Parts, 'options' | 'metrics' | 'reports'>, back
   }
   const parts: Parts = { ...given, links, rooms, outbox, sessions, types, stoppingSinceMs: undefined }
   rooms.follow = followRoom(parts)
+  if (config.deltaFormat === 'msgpack') rooms.form = (record, { tables: fields }) => writeRecordMap(record, fields)
   rooms.onNotOpened = (room, code, cause) => roomNotOpened(parts, room, code, cause)
   Object.assign(rooms.driver.hooks, createHooks(parts, () => parts.stoppingSinceMs !== undefined))
   return parts

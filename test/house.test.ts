@@ -27,7 +27,7 @@ const allowed: Record<string, readonly string[]> = {
 const doors: Record<string, readonly string[]> = {
   'uWebSockets.js': ['src/server/uws.ts'], piscina: ['src/server/pool.ts'], 'prom-client': ['src/server/metrics.ts'], pino: ['src/server/logging.ts'],
   jose: ['src/server/auth.ts'], lmdb: ['src/backplane/store-file.ts'], ioredis: ['src/backplane/redis-connection.ts'], esbuild: ['src/server/projects.ts'], ws: ['src/client/web-socket.ts', 'src/server/ws.ts'],
-  flatbuffers: ['src/wire/client-messages.ts', 'src/wire/peer-messages.ts', 'src/wire/server-messages.ts'],
+  msgpackr: ['src/wire/record-map.ts'], flatbuffers: ['src/wire/client-messages.ts', 'src/wire/peer-messages.ts', 'src/wire/server-messages.ts'],
 }
 
 describe('the house', () => {

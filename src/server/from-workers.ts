@@ -128,7 +128,7 @@ function hearRecord({ rooms, outbox }: Hearers, room: RoomEntry, address: number
   if (ownership.role === 'owning' || ownership.role === 'handing') {
     const isLogged = type.durability.startsWith('ops')
     // A copy: its way to others may take longer than history can wait.
-    if (peers.instance !== 0 || isLogged) keepOutgoing(room, seq, arena.u8.slice(address, address + bytes))
+    if (peers.instance !== 0 || isLogged) keepOutgoing(room, seq, rooms.form(arena.u8.slice(address, address + bytes), type))
     room.undelivered.push({ seq, address })
     rooms.driver.happen(room, { kind: 'flushed', seq })
   } else if (ownership.position === undefined || seq > ownership.position.seq) {

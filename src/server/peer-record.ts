@@ -1,12 +1,14 @@
 /** A record that came from another instance, or from a log: whole and aligned, so that its head can be read. Main thread. */
+import { recordInMap } from '../wire/record-in-map.js'
 import { verify } from '../wire/verifier.js'
 import { readRecordHead, recordRule, type RecordHead } from '../wire/record.js'
 
 export interface PeerRecord { readonly head: RecordHead; readonly bytes: Uint8Array }
 
-/** Undefined for what is none. The bytes are a copy: what comes over a socket lies anywhere. Its worker checks what it says. */
-export function openPeerRecord(received: Uint8Array): PeerRecord | undefined {
-  if (!verify(received, 'KREC', recordRule)) return undefined
+/** Undefined for what is none; a record may lie in a map, as some instances publish them. The bytes are a copy: what comes over a socket lies anywhere. Its worker checks what it says. */
+export function openPeerRecord(from: Uint8Array): PeerRecord | undefined {
+  const received = verify(from, 'KREC', recordRule) ? from : recordInMap(from)
+  if (received === undefined || (received !== from && !verify(received, 'KREC', recordRule))) return undefined
   const bytes = received.length % 8 === 0 ? received.slice() : padded(received)
   const head = readRecordHead({ u8: bytes, u16: new Uint16Array(bytes.buffer), u32: new Uint32Array(bytes.buffer) }, 0)
   const isHead = [head.epoch, head.seq, head.durableSeq, head.parentEpoch, head.forkSeq].every(Number.isSafeInteger)

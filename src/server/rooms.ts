@@ -40,6 +40,8 @@ export interface Rooms {
   random(): number
   /** Says something over the port of a worker's newest thread. */
   post(link: WorkerLink, message: MainMessage): void
+  /** What others and the log get of an own record, which begins its buffer. */
+  form(record: Uint8Array, type: CatalogEntry): Uint8Array
   /** Begins to hear a room's channel; gives back how to end that. */
   follow(room: RoomEntry): () => void
   /** A room does not open; `cause` is for the log. */
@@ -53,7 +55,7 @@ export function createRooms(links: readonly WorkerLink[], backplane: Backplane):
   const send: Peers['send'] = (to, { id }, body) => backplane.send(to, writePeer(instance, id, body))
   return {
     byKey: new Map(), byId: new Map(), links, peers: { instance, send }, driver: createDriver(backplane, {} as DriverHooks), openedFrom: new Map(),
-    isReachable: true, isDraining: false, nextKey: 1, random: () => nextFloat(state), post: () => {}, follow: () => () => {}, onNotOpened: () => {},
+    isReachable: true, isDraining: false, nextKey: 1, random: () => nextFloat(state), post: () => {}, form: (record) => record, follow: () => () => {}, onNotOpened: () => {},
   }
 }
 

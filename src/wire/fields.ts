@@ -150,6 +150,9 @@ export function unpackSlot(field: FieldSpec, source: DataView, at: number, lengt
   return reading.ok && isWritten && reading.at === reading.end ? value : undefined
 }
 
+/** Reads one value of a field that is no slot; undefined if the bytes are none, such as a number that is not finite. */
+export const unpackValue = (field: FieldSpec, source: DataView, at: number): unknown => unpack(field, { source, at, end: at + field.bytes, ok: true })
+
 const nothing: readonly never[] = Object.freeze([])
 
 const fail = (reading: Reading): undefined => { reading.ok = false; return undefined }

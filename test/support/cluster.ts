@@ -18,16 +18,18 @@ export const leaseMs = 1000
 
 const secret = 'a secret that all instances share'
 
-/** `count` instances that serve a project of `files`. */
-export async function startCluster(files: Record<string, string>, count: number, options: RedisOptions = {}, more: readonly string[] = []): Promise<Cluster> {
+/** `count` instances that serve a project of `files`. `more`: further flags, of all or of each. */
+export async function startCluster(files: Record<string, string>, count: number, options: RedisOptions = {}, more: readonly string[] | ((n: number) => readonly string[]) = []): Promise<Cluster> {
   const redis = await startRedis(options), instances: ServeProcess[] = [], wires: Door[] = []
   for (let n = 0; n < count; n++) {
     instances.push(await createServeProcess(files, [], { KASAGI_SECRET: secret }))
     wires.push(await startDoor([redis.port]))
   }
   const door = await startDoor(instances.map(portOf))
-  const start = (instance: ServeProcess): Promise<void> =>
-    instance.start('--redis', wires[instances.indexOf(instance)].url.replace('ws:', 'redis:'), '--lease-ms', String(leaseMs), ...more)
+  const start = (instance: ServeProcess): Promise<void> => {
+    const n = instances.indexOf(instance)
+    return instance.start('--redis', wires[n].url.replace('ws:', 'redis:'), '--lease-ms', String(leaseMs), ...typeof more === 'function' ? more(n) : more)
+  }
   const end = async (): Promise<void> => {
     if (process.env.SHOW !== undefined) for (const { output } of instances) console.log(output)
     await door.stop()
