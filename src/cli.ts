@@ -1,4 +1,4 @@
-/** What `kasagi` does: serves projects. A mistake is one line on stderr and exit code 2. */
+/** What `kasagi` does: serves projects, and shows what is stored of rooms. A mistake is one line on stderr and exit code 2. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,8 @@ const help = `kasagi ${version}: rooms that stay in step
 
   kasagi serve              serve the project in the current folder
   kasagi serve PROJECT…     serve one or more projects
+  kasagi replay TYPE:NAME   print a room's log, one JSON line a record
+  kasagi rooms              list the rooms that are kept, and who runs them
   kasagi --version
 
 A project is a folder with
@@ -24,12 +26,26 @@ The first project is served at /, each at /<its folder's name>/.
 
 Options of serve, each also as environment variable (--port: KASAGI_PORT)
 ${optionsHelp()}
+
+Options of replay and rooms
+  --redis URL, --data FOLDER
+                          where rooms are kept (as for serve); a data folder
+                          only while no process holds it
+Options of replay
+  --from SEQ, --to SEQ    the first and the last record
+  --follow                go on with what is published (Redis only)
+  --state SEQ             instead: all tables at that record, as JSON
+Options of rooms
+  --json                  a JSON line for each room
 `
 
 async function main(argv: readonly string[]): Promise<void> {
   if (argv.includes('--help') || argv.includes('-h') || argv.length === 0) return void process.stdout.write(help)
   if (argv.includes('--version')) return void process.stdout.write(`${version}\n`)
   const [command, ...rest] = argv
+  // What serving does not need is not loaded for it.
+  if (command === 'replay') return (await import('./replay.js')).replay(rest, process.env)
+  if (command === 'rooms') return (await import('./rooms-table.js')).showRooms(rest, process.env)
   if (command !== 'serve') throw new KasagiError('bad-option', `${command} is no command; try: kasagi serve <project>`)
   const { config, rest: folders } = parseConfig(rest, process.env)
   if (folders.length === 0 && !existsSync('rooms')) throw new KasagiError('no-project', 'this folder has no rooms/; go to one that has, or name it: kasagi serve <project>')

@@ -48,7 +48,7 @@ export interface Config {
   readonly fault: string | undefined
 }
 
-interface Setting {
+export interface Setting {
   readonly key: keyof Config
   readonly flag: string
   readonly env: readonly string[]
@@ -127,12 +127,12 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
     const setting = settings.find((entry) => `--${entry.flag}` === flag && entry.isSecret !== true)
     if (setting === undefined) throw new KasagiError('bad-option', `${flag} is no option${suggestion(flag.replace(/^-+/, ''))}; see kasagi serve --help`)
     const text = inline ?? (setting.value === '' ? '' : argv[++at])
-    const value = read(setting, text, flag)
+    const value = readSetting(setting, text, flag)
     given.set(setting.key, Array.isArray(value) ? [...(given.get(setting.key) as string[] | undefined ?? []), ...(value as string[])] : value)
   }
   for (const setting of settings) {
     const name = setting.env.find((entry) => env[entry] !== undefined && env[entry] !== '')
-    if (!given.has(setting.key)) given.set(setting.key, name === undefined ? setting.fallback() : read(setting, env[name], name))
+    if (!given.has(setting.key)) given.set(setting.key, name === undefined ? setting.fallback() : readSetting(setting, env[name], name))
   }
   const config = Object.fromEntries(given) as unknown as Config
   if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) throw new KasagiError('bad-option', `--tls-cert and --tls-key go together; --tls-${config.tlsCert === undefined ? 'cert' : 'key'} is missing`)
@@ -140,12 +140,13 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
   return { config, rest }
 }
 
-function splitFlag(argument: string): [string, string | undefined] {
+export function splitFlag(argument: string): [string, string | undefined] {
   const at = argument.indexOf('=')
   return at < 0 ? [argument, undefined] : [argument.slice(0, at), argument.slice(at + 1)]
 }
 
-function read(setting: Setting, text: string | undefined, name: string): unknown {
+/** The value that a text says. Throws KasagiError `bad-option`. */
+export function readSetting(setting: Setting, text: string | undefined, name: string): unknown {
   const value = text === undefined ? undefined : setting.parse(text)
   if (value !== undefined || setting.key === 'fault') return value
   const problem = text === undefined ? 'a value is missing' : setting.isSecret === true ? 'it is too short' : setting.isHushed === true ? 'it is none' : JSON.stringify(text)

@@ -17,6 +17,9 @@ export const roomKeys = (roomId: string): [epoch: string, owner: string, snapsho
   return [`${room}epoch`, `${room}owner`, `${room}snapshot`, `${room}ops`, `${room}channel`]
 }
 
+/** The directory of a type. */
+export const directoryKey = (type: string): string => `rooms:{${type}}`
+
 /** Stored numbers: what is absent counts as 0; nil for what is no number of ours. */
 const numberOf = `
 local function numberOf(text)

@@ -13,7 +13,7 @@ import { createChannels, followChannel, hearChannels, loseChannels, takeMessage,
 import { openConnection, type RedisConnection, type Reply } from './redis-connection.js'
 import { createCopies, publishCopied, type Copies } from './redis-copies.js'
 import { answerOf, claimOf, directoryOf, numberOf, recordsOf, snapshotHash, snapshotOf, textOf } from './redis-replies.js'
-import { roomKeys, scripts, type Script } from './redis-scripts.js'
+import { directoryKey, roomKeys, scripts, type Script } from './redis-scripts.js'
 import { parseRedisUrl, showAddress } from './redis-url.js'
 import { createRoomOrder, runAlone, runBeside } from './room-order.js'
 import { lineageTextMax, storedForks } from './stored-lineage.js'
@@ -196,8 +196,6 @@ function backplaneOver(parts: Parts, place: string, end: () => Promise<void>): B
 
 /** A store that forgot, and whose clock is behind, does not grant the same claimant the same epoch again. */
 const randomStep = (): number => randomInt(claimants)
-
-const directoryKey = (type: string): string => `rooms:{${type}}`
 
 /** A view of the same bytes: the library sends nothing else as bytes. */
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -84,4 +84,5 @@ function numbersOf(bytes: Uint8Array, count: number): number[] | undefined {
   return isEpoch(numbers[0]) && numbers.every((value) => Number.isSafeInteger(value) && value >= 0) ? numbers : undefined
 }
 
-const dataOf = (bytes: Uint8Array, count: number): Uint8Array => bytes.slice(hashedFrom + count * 8)
+/** A copy: what LMDB gives is a Buffer, whose `slice` is a view of memory that is used again. */
+const dataOf = (bytes: Uint8Array, count: number): Uint8Array => new Uint8Array(bytes.subarray(hashedFrom + count * 8))

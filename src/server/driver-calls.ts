@@ -101,15 +101,19 @@ export function askLoad(driver: Driver, room: RoomEntry, { from }: EffectOf<'loa
   })
 }
 
-async function load({ backplane }: Driver, { id, type }: RoomEntry): Promise<StoredRoom | undefined> {
-  const snapshot: StoredSnapshot | undefined = await backplane.load(id)
+const load = ({ backplane }: Driver, { id, type }: RoomEntry): Promise<StoredRoom | undefined> => loadStored(backplane, id, type.durability.startsWith('ops'), Infinity)
+
+/** What is stored of a room; with `isLogged` also the records behind it, up to seq `through`. Rejects with KasagiError `data-bad`. */
+export async function loadStored(backplane: Backplane, roomId: string, isLogged: boolean, through: number): Promise<StoredRoom | undefined> {
+  const snapshot: StoredSnapshot | undefined = await backplane.load(roomId)
   let position: Position = snapshot ?? start, lineage: Lineage = snapshot?.lineage ?? []
   const records: Uint8Array[] = []
-  if (type.durability.startsWith('ops')) {
-    for await (const { record } of backplane.readLog(id, position)) {
+  if (isLogged) {
+    for await (const { record } of backplane.readLog(roomId, position)) {
       const opened = openPeerRecord(record)
-      if (opened === undefined) throw new KasagiError('data-bad', `a record in the log of ${id} is none`)
+      if (opened === undefined) throw new KasagiError('data-bad', `a record in the log of ${roomId} is none`)
       if (!continues(position, opened.head)) continue
+      if (opened.head.seq > through) break
       records.push(opened.bytes)
       position = { epoch: opened.head.epoch, seq: opened.head.seq }
       lineage = extend(lineage, opened.head)

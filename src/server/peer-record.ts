@@ -9,7 +9,7 @@ export interface PeerRecord { readonly head: RecordHead; readonly bytes: Uint8Ar
 export function openPeerRecord(from: Uint8Array): PeerRecord | undefined {
   const received = verify(from, 'KREC', recordRule) ? from : recordInMap(from)
   if (received === undefined || (received !== from && !verify(received, 'KREC', recordRule))) return undefined
-  const bytes = received.length % 8 === 0 ? received.slice() : padded(received)
+  const bytes = received.length % 8 === 0 ? new Uint8Array(received) : padded(received)
   const head = readRecordHead({ u8: bytes, u16: new Uint16Array(bytes.buffer), u32: new Uint32Array(bytes.buffer) }, 0)
   const isHead = [head.epoch, head.seq, head.durableSeq, head.parentEpoch, head.forkSeq].every(Number.isSafeInteger)
   return isHead ? { head, bytes: bytes.subarray(0, received.length) } : undefined
