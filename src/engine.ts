@@ -8,6 +8,7 @@ import { openRedisBackplane } from './backplane/redis.js'
 import { monotonicMs } from './base/clock.js'
 import { KasagiError } from './base/errors.js'
 import { inputsBurstSeconds } from './base/limits.js'
+import { isRoomName } from './base/room-name.js'
 import type { Config } from './config.js'
 import { toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
 import { createAdmission, overdue } from './server/admission.js'
@@ -31,7 +32,7 @@ import { askAgain, dismiss, resumeClient, type Outbox } from './server/outbox.js
 import { createPool, type Pool } from './server/pool.js'
 import { listenToPeers } from './server/peers.js'
 import { createReports, type Reports } from './server/reports.js'
-import { createRooms, isRoomName, listRooms, openRoomEntry } from './server/rooms.js'
+import { createRooms, listRooms, openRoomEntry } from './server/rooms.js'
 import { refuse, type Sessions } from './server/refuse.js'
 import { closeConnection, openConnection, receive } from './server/session.js'
 import type { HttpAnswer, HttpRequest, SocketHandlers, SocketOptions, SocketServer } from './server/sockets.js'
@@ -127,7 +128,7 @@ function openStaying({ rooms, types, reports, options: { config } }: Parts): voi
     const at = id.indexOf(':'), type = types.get(id.slice(0, at))
     if (type === undefined) reports.unknownOpen(id)
     else if (!isRoomName(type.name, id.slice(at + 1))) reports.badOpen(id)
-    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '', onlyStored: false })
+    else openRoomEntry(rooms, id, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '', onlyStored: false, isMatched: false })
   }
 }
 

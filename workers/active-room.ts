@@ -93,6 +93,8 @@ export interface ActiveRoom {
   closing: string | undefined
   /** What the room says of itself has changed since the main thread was told. */
   listingDue: boolean
+  /** How many sessions the main thread was told of. */
+  sessionsTold: number
   /** `onClose` has run, and every session has ended. */
   isEnded: boolean
 }

@@ -54,6 +54,8 @@ export function setLineage(room: ActiveRoom, { epoch, parentEpoch, forkSeq }: Fo
 export function setFollowing(room: ActiveRoom, isFollowing: boolean): void {
   const { arena, layout: { base }, journal } = room
   room.isFollowing = isFollowing
+  // Whoever runs it tells the listing; whoever follows it does not know it.
+  room.listingDue = true
   arena.u32[(base + atFollows) >>> 2] = isFollowing ? 1 : 0
   dropEntries(journal)
   room.appliedThrough = lastNumber(journal)

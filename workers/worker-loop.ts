@@ -212,7 +212,7 @@ function runRooms(worker: Worker): number {
     if (room.hold === 'halting') halt(worker, actor)
     if (isDue(actor, now)) runTurn(worker, actor, now)
     if (room.isCommitted) serve(worker, room)
-    if (room.listingDue && room.isCommitted) tellListing(worker, room)
+    if ((room.listingDue || room.book.size !== room.sessionsTold) && room.isCommitted) tellListing(worker, room)
     if (room.isSaveDue) saveRoom(worker, room, now)
     else if (isStoreDue(room, now)) handToStore(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
@@ -261,7 +261,9 @@ function tellLoad({ arena, actors, log }: Worker, window: LoadWindow, nowMs: num
 function tellListing({ output }: Worker, room: ActiveRoom): void {
   const { full, listingTable } = room.type
   const listing = full.listing.length === 0 ? new Uint8Array(0) : packToBytes(full.listing, room.tables[listingTable].at(0))
-  room.listingDue = !send(output, toMain.listing, [room.key, room.book.clock.locked], listing)
+  const sessions = room.book.size
+  room.listingDue = !send(output, toMain.listing, [room.key, room.book.clock.locked, sessions], listing)
+  if (!room.listingDue) room.sessionsTold = sessions
 }
 
 /** Flushes what is applied; then the room stands still, and says so. */

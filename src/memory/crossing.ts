@@ -42,13 +42,13 @@ export const toMain = {
   refused: 5,   // roomKey, connectionLow, connectionHigh | code             a join
   nack: 6,      // roomKey, slot, connectionLow, connectionHigh, number | code   an input that never reached the journal
   closed: 7,    // roomKey, keep | code                                      the main thread answers with release. keep 0: forget what is stored
-  listing: 9,   // roomKey, isLocked | packed listing                        what joins and lists may know
+  listing: 9,   // roomKey, isLocked, sessions | packed listing              what joins and lists may know; sessions: of all instances
   behind: 10,   // roomKey, epochLow, epochHigh, seqLow, seqHigh | code      where a followed room stands that could not take a record
   answer: 11,   // roomKey, request, kind, epochLow, epochHigh, seqLow, seqHigh, parentLow, parentHigh, forkLow, forkHigh, tick, address, bytes   to `fetch`, in the snapshot area
   halted: 12,   // roomKey, seqLow, seqHigh: nothing is applied any more, and nothing that was is not committed
   store: 8,     // roomKey, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes    in the room's snapshot area
 } as const
-export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 3, nackWords = 5, closedWords = 2, listingWords = 2, behindWords = 5, followedWords = 2
+export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 3, nackWords = 5, closedWords = 2, listingWords = 3, behindWords = 5, followedWords = 2
 
 export const targetWords = 5
 

@@ -64,8 +64,9 @@ export interface Client {
   owedThrough: number
   owedNacks: NackMessage[]
   wantsTables: boolean
-  /** Rooms that its join has been sent to. */
+  /** Rooms that its join has been sent to, and those of them that were full. */
   routes: number
+  full: readonly string[]
   /** When its Join came, and when it last went to the room's owner. */
   joiningMs: number
   sentInMs: number
@@ -89,6 +90,8 @@ export interface Opening {
   readonly address: string
   /** Opened by somebody who comes back, where only the server opens rooms: if nothing is stored of it, it stays closed. */
   readonly onlyStored: boolean
+  /** Opened by a join that named none: nobody else can have it yet. */
+  readonly isMatched: boolean
 }
 
 /** An input as it is handed on: its index and its packed fields. */
@@ -140,6 +143,10 @@ export interface RoomEntry {
   /** What the room says of itself, as far as this thread was told. */
   listing: Readonly<Record<string, unknown>>
   isLocked: boolean
+  /** Of all instances, while this one runs the room. */
+  sessions: number
+  /** When it was last entered in the directory; -Infinity: it is not in there. */
+  enlistedMs: number
   /** Own records that clients may not be handed yet, oldest first: their log does not have them. */
   readonly undelivered: { readonly seq: number; readonly address: number }[]
   /** Copies of own records on their way to others, by seq. */
@@ -168,6 +175,6 @@ export interface RoomEntry {
 
 export const createClient = (socket: Socket, instance: number, budget: number, nowMs: number): Client => ({
   socket, connection: connectionOf(instance, socket.id), state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', identity: undefined, openedMs: nowMs,
-  epoch: 0, seq: 0, holeAt: 0, appliedThrough: 0, ownSeq: 0, durableTold: 0, owedThrough: 0, owedNacks: [], wantsTables: false, routes: 0, joiningMs: 0, sentInMs: 0, issued: 0, generation: 0,
+  epoch: 0, seq: 0, holeAt: 0, appliedThrough: 0, ownSeq: 0, durableTold: 0, owedThrough: 0, owedNacks: [], wantsTables: false, routes: 0, full: [], joiningMs: 0, sentInMs: 0, issued: 0, generation: 0,
   chunks: [], asked: false, budget, budgetMs: nowMs,
 })

@@ -5,6 +5,7 @@ import { KasagiError } from '../base/errors.js'
 import { continues, extend, isNewer, start, type Lineage, type Position } from '../base/lineage.js'
 import { toWorker } from '../memory/crossing.js'
 import { writePeer, type PeerBody } from '../wire/peer-messages.js'
+import { delist, enlist } from './directory.js'
 import { openPeerRecord } from './peer-record.js'
 import type { RoomEntry, StoredRoom } from './client.js'
 import { tellSurely } from './worker-link.js'
@@ -83,6 +84,7 @@ const staleOf = (epoch: number, error: Error): RoomEvent =>
 
 export function askRenew(driver: Driver, room: RoomEntry, { epoch, sentMs }: EffectOf<'renew'>): void {
   const { ownership, type } = room
+  enlist(driver, room)
   answer(driver, room, driver.backplane.renew(room.id, { epoch, seq: ownership.position?.seq ?? 0, version: type.version }), (how) => {
     // It may have lost the log with the lease.
     if (how === 'restored' && type.durability.startsWith('ops')) driver.happen(room, { kind: 'logGap', epoch })
@@ -139,6 +141,7 @@ export function publishRecord(driver: Driver, room: RoomEntry, { epoch, seq }: E
 
 /** Gives the lease back: who follows the room may take it at once. */
 export function letGo(driver: Driver, room: RoomEntry, epoch: number): void {
+  delist(driver, room)
   driver.backplane.release(room.id, epoch).then(() => say(driver, room, epoch, { kind: 'released', epoch }), () => {})
 }
 

@@ -12,6 +12,7 @@ import { holds, toWorker, wideWords } from '../memory/crossing.js'
 import { atDurableSeq } from '../memory/room-layout.js'
 import { storeWide } from '../memory/views.js'
 import type { RoomEntry } from './client.js'
+import { delist } from './directory.js'
 import { askClaim, askHandOver, askLoad, askRelease, askRenew, publishRecord, say, type Driver, type DriverHooks, type EffectOf, type RoomEffect, type RoomEvent } from './driver-calls.js'
 import { tell, tellSurely } from './worker-link.js'
 
@@ -66,7 +67,7 @@ function carryOut(driver: Driver, room: RoomEntry, effect: RoomEffect): void {
     case 'pause': return tellSurely(link, toWorker.hold, [key, holds.pause])
     case 'goOn': return tellSurely(link, toWorker.hold, [key, holds.goOn])
     case 'halt': return tellSurely(link, toWorker.hold, [key, holds.halt])
-    case 'follow': room.undelivered.length = 0; room.outgoing.clear(); return tellSurely(link, toWorker.follow, [key])
+    case 'follow': return follow(driver, room)
     case 'apply': return apply(driver, room, effect.body)
     case 'adopt': return hooks.adopt(room, effect.body)
     case 'drop': return hooks.drop(room)
@@ -102,6 +103,14 @@ function run({ hooks }: Driver, room: RoomEntry, { epoch, parentEpoch, forkSeq, 
   room.begin = { epoch, parentEpoch, forkSeq, seq: forkSeq, follows: false, stored: loaded }
   room.loaded = undefined
   hooks.open(room)
+}
+
+/** The room is no longer this instance's to run. */
+function follow(driver: Driver, room: RoomEntry): void {
+  room.undelivered.length = 0
+  room.outgoing.clear()
+  delist(driver, room)
+  tellSurely(room.link, toWorker.follow, [room.key])
 }
 
 /** Another instance's record, to the replica. */

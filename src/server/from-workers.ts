@@ -12,6 +12,7 @@ import { positionOf, upTo } from '../base/lineage.js'
 import { unpackFields } from '../wire/fields.js'
 import { readRecordHead } from '../wire/record.js'
 import type { RoomEntry } from './client.js'
+import { enlistChanged } from './directory.js'
 import type { Metrics } from './metrics.js'
 import { askResync, deliverRecord, deliverSnapshot, dismiss, type Outbox } from './outbox.js'
 import type { Reports } from './reports.js'
@@ -19,7 +20,7 @@ import { replicaBroke } from './driver.js'
 import { askOpen, forgetRoom, openElsewhere, storeSnapshot, type Rooms } from './rooms.js'
 import { hearOwner, hearWanted } from './forward.js'
 import { nack, type Sessions } from './refuse.js'
-import { findAgain } from './session.js'
+import { findAgain, findAnother } from './session.js'
 import { tellSurely, wakeWorker, type AnswerPost, type LinkHandlers, type WorkerLink } from './worker-link.js'
 
 export interface Hearers {
@@ -92,9 +93,10 @@ export function createLinkHandlers(hearers: Hearers): LinkHandlers {
       answerPeer(room, post, data)
     }),
     halted: (_, key) => withRoom(key, (room) => rooms.driver.happen(room, { kind: 'halted' })),
-    listing: (_, key, isLocked, packed) => withRoom(key, (room) => {
-      room.isLocked = isLocked
+    listing: (_, key, isLocked, sessions, packed) => withRoom(key, (room) => {
+      Object.assign(room, { isLocked, sessions })
       room.listing = unpackFields(room.type.listing, new DataView(packed.buffer), 0, packed.length) ?? room.listing
+      enlistChanged(rooms.driver, room)
     }),
     store: (link, { roomKey, address, bytes, ...at }) => withRoom(roomKey, (room) => {
       const data = link.arena.u8.slice(address, address + bytes)
@@ -156,6 +158,7 @@ export function turnAway({ rooms, outbox, sessions }: Pick<Hearers, 'rooms' | 'o
     room.pending.add(client)
     return rooms.driver.happen(room, { kind: 'time' })
   }
+  if (code === 'room-full' && findAnother(sessions, client, room)) return
   if (code in errorList) sessions.refused(client, code as ErrorCode)
   dismiss(outbox, client, code)
 }

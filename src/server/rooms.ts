@@ -10,7 +10,6 @@ import { monotonicMs, wallMs } from '../base/clock.js'
 import { nextFloat, seedPrng } from '../base/prng.js'
 import type { ErrorCode } from '../base/errors.js'
 import { continues } from '../base/lineage.js'
-import { roomIdBytesMax } from '../base/limits.js'
 import { openFlags, toWorker, wideWords, type CatalogEntry, type MainMessage } from '../memory/crossing.js'
 import { atStoredSeq, atStoring } from '../memory/room-layout.js'
 import { defaultOf } from '../schema/values.js'
@@ -59,11 +58,6 @@ export function createRooms(links: readonly WorkerLink[], backplane: Backplane):
   }
 }
 
-const roomName = /^[^\p{C}\p{Z}:][^\p{C}:]{0,63}$/u
-
-/** True if a room of `type` may be called so: its id has a place in the header of its block. */
-export const isRoomName = (type: string, name: string): boolean => roomName.test(name) && Buffer.byteLength(`${type}:${name}`) <= roomIdBytesMax
-
 const nobody = 0
 
 /** Room `id` is needed here: this instance finds out who runs it, or runs it. What comes of it comes later. */
@@ -76,7 +70,7 @@ export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, open
   const entry: RoomEntry = {
     id, type, peers: rooms.peers, forwarding: createForwarding(), key: rooms.nextKey++, state: 'opening', link: links[first], isPlaced: false, places, base: 0,
     ownership: createOwnership({ instance, version, leaseMs, durability, whenDetached, random: rooms.random, continues }),
-    heardSeq: 0, lastSeq: 0, tick: 0, parentEpoch: 0, forkSeq: 0, begin: undefined, pending: new Set(), clients: new Map(), bySlot: new Map(), opening, isLocked: false,
+    heardSeq: 0, lastSeq: 0, tick: 0, parentEpoch: 0, forkSeq: 0, begin: undefined, pending: new Set(), clients: new Map(), bySlot: new Map(), opening, isLocked: false, sessions: 0, enlistedMs: -Infinity,
     listing: listingOf(type, opening.match), undelivered: [], outgoing: new Map(), durableSeq: 0, storedSeq: 0, loaded: undefined, afterStore: undefined,
     fetches: new Map(), answers: [], arriving: undefined, isDetached: false, attachedEpoch: 0, unfollow: () => {}, idleSinceMs: Infinity,
   }

@@ -8,6 +8,7 @@ import { isAskedFor, takeInput } from '../backplane/forwarding.js'
 import { hasOwner, isOvertaken } from '../backplane/ownership.js'
 import { monotonicMs } from '../base/clock.js'
 import type { ErrorCode, KasagiError } from '../base/errors.js'
+import { isRoomName } from '../base/room-name.js'
 import { toWorker, wideWords, type CatalogEntry } from '../memory/crossing.js'
 import { atTickUs } from '../memory/room-layout.js'
 import { readClientMessage, type ClientMessage } from '../wire/client-messages.js'
@@ -17,10 +18,11 @@ import { writePong } from '../wire/server-messages.js'
 import { enter, exit } from './admission.js'
 import type { Identity } from './auth.js'
 import { createClient, type Client, type InputBody, type JoinRequest, type RoomEntry } from './client.js'
+import { findListed } from './directory.js'
 import { forwardInput, sendPending } from './forward.js'
 import { askResync, dismiss, sendOwn } from './outbox.js'
 import { nack, refuse, type Sessions } from './refuse.js'
-import { detachClient, isMatch, isRoomName, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
+import { detachClient, isMatch, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import { tellOwnerSurely } from './tell-owner.js'
 
@@ -131,11 +133,31 @@ export function findAgain(sessions: Sessions, client: Client, room: RoomEntry, c
   findRoom(sessions, client, client.request!)
 }
 
-/** Routes a join to the room it names or matches. */
+/** The room was full when the join came to it; another one may have a seat. False: it names this one, or was sent about enough. */
+export function findAnother(sessions: Sessions, client: Client, room: RoomEntry): boolean {
+  const request = client.request!
+  if (request.name !== undefined || request.resume !== undefined || request.open === 2 || client.routes >= routesMax) return false
+  client.full = [...client.full, room.id]
+  detachClient(client)
+  findRoom(sessions, client, request)
+  return true
+}
+
+/** Routes a join to the room it names or matches. What this instance does not have another one may run: then the directory is asked first. */
 function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
+  const { rooms } = sessions, { type, name, match, open, resume } = request
   client.state = 'joining'
   client.routes++
-  const room = roomFor(sessions, request, client.socket.address)
+  const isHere = name === undefined ? matchingRoom(rooms, type, match, client.full) !== undefined : rooms.byId.has(`${type.name}:${name}`)
+  // A name alone is enough, unless only a room that is open may be joined.
+  const isAsked = rooms.peers.instance !== 0 && resume === undefined && open !== 2 && !isHere && (name === undefined || open === 1 || type.opens === 'server')
+  if (!isAsked) return enterRoom(sessions, client, request, undefined)
+  void findListed(rooms.driver, request, client.full).then((listed) => { if (client.state === 'joining') enterRoom(sessions, client, request, listed) })
+}
+
+/** `listed`: a room that another instance runs. */
+function enterRoom(sessions: Sessions, client: Client, request: JoinRequest, listed: string | undefined): void {
+  const room = roomFor(sessions, request, client, listed)
   if (typeof room === 'string') return refuse(sessions, client, room)
   client.room = room
   room.clients.set(client.connection, client)
@@ -146,22 +168,27 @@ function findRoom(sessions: Sessions, client: Client, request: JoinRequest): voi
   sendPending(sessions, room)
 }
 
-function roomFor({ rooms, limits }: Sessions, { type, name: asked, match, matchBytes, open, options, resume }: JoinRequest, address: string): RoomEntry | ErrorCode {
-  const id = resume?.claims.roomId ?? (asked === undefined ? undefined : `${type.name}:${asked}`)
+function roomFor({ rooms, limits }: Sessions, { type, name: asked, match, matchBytes, open, options, resume }: JoinRequest, { socket: { address }, full }: Client, listed: string | undefined): RoomEntry | ErrorCode {
+  const id = resume?.claims.roomId ?? listed ?? (asked === undefined ? undefined : `${type.name}:${asked}`)
   if (open !== 2 || resume !== undefined) {
-    const found = id === undefined ? matchingRoom(rooms, type, match) : rooms.byId.get(id)
+    const found = id === undefined ? matchingRoom(rooms, type, match, full) : rooms.byId.get(id)
     if (found !== undefined && found.state !== 'closed') return found
-    if (open === 1) return 'room-absent'
+    if (open === 1 && listed === undefined) return 'room-absent'
   }
   // A room that is stored may be opened again by whoever was in it.
-  if (type.opens === 'server' && resume === undefined) return 'room-absent'
+  if (type.opens === 'server' && resume === undefined && listed === undefined) return 'room-absent'
   if (limits.roomsPerAddress !== 0 && (rooms.openedFrom.get(address) ?? 0) >= limits.roomsPerAddress) return 'too-many-rooms'
-  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address, onlyStored: type.opens === 'server' }) ?? 'no-space'
+  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address, onlyStored: type.opens === 'server', isMatched: id === undefined }) ?? 'no-space'
 }
 
-function matchingRoom({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): RoomEntry | undefined {
+/** A room with a seat that this instance runs, or is about to: of others' it does not know what they say of themselves. */
+function matchingRoom({ byId, peers }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>, full: readonly string[]): RoomEntry | undefined {
   for (const room of byId.values()) {
-    if (room.type === type && room.state !== 'closed' && !room.isLocked && room.clients.size < type.maxSessions && isMatch(room, match)) return room
+    const { ownership, state, opening, sessions, clients, isLocked } = room
+    if (room.type !== type || state === 'closed' || isLocked || full.includes(room.id)) continue
+    const isRunHere = ownership.role === 'owning' || (state === 'opening' && (peers.instance === 0 || opening.isMatched))
+    // Who is on the way in is no session yet.
+    if (isRunHere && Math.max(sessions, clients.size) < type.maxSessions && isMatch(room, match)) return room
   }
   return undefined
 }

@@ -40,7 +40,7 @@ export interface LinkHandlers {
   answer(link: WorkerLink, post: AnswerPost): void
   halted(link: WorkerLink, roomKey: number): void
   /** `packed`: the listing's fields. */
-  listing(link: WorkerLink, roomKey: number, isLocked: boolean, packed: Uint8Array): void
+  listing(link: WorkerLink, roomKey: number, isLocked: boolean, sessions: number, packed: Uint8Array): void
 }
 
 export interface WorkerLink {
@@ -107,7 +107,7 @@ function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
     case toMain.refused: return handlers.refused(link, key, wideAt(link, word + 1), textBehind(ring, at, refusedWords))
     case toMain.nack: return handlers.nack(link, key, u32[word + 1], wideAt(link, word + 2), u32[word + 4], textBehind(ring, at, nackWords))
     case toMain.closed: return handlers.closed(link, key, u32[word + 1] === 1, textBehind(ring, at, closedWords))
-    case toMain.listing: return handlers.listing(link, key, u32[word + 1] === 1, bytesBehind(ring, at, listingWords))
+    case toMain.listing: return handlers.listing(link, key, u32[word + 1] === 1, u32[word + 2], bytesBehind(ring, at, listingWords))
     case toMain.behind: return handlers.behind(link, key)
     case toMain.answer: return handlers.answer(link, readAnswerPost(link, word))
     case toMain.halted: return handlers.halted(link, key)

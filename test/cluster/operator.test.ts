@@ -99,6 +99,25 @@ describe('operators', () => {
     await ann.room.leave()
   }, 40_000)
 
+  it('rooms: says who runs which room, where it is and how many are in it, from wherever they came', async () => {
+    const { instances, redis } = cluster, players = [await enter(instances[0].url, 'listed', 'ann'), await enter(instances[1].url, 'listed', 'bob')]
+    await until(async () => {
+      const { code, out } = await kasagi('rooms', ...place, '--json'), room = out.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>).find((entry) => entry.room === 'tally:listed')!
+      expect([code, room.instance, room.listing]).toEqual([0, await ownerOf(cluster, 'tally:listed'), room.listing === undefined ? undefined : {}])
+      expect(room.epoch).toBe(Number(await redis.client.hget('room:{tally:listed}:epoch', 'epoch')))
+      return room.sessions === 2 && (room.seq as number) > 1
+    }, 'both sessions are listed', 10_000)
+    const { out } = await kasagi('rooms', ...place), lines = out.trim().split('\n')
+    expect(lines[0]).toMatch(/^room +instance +epoch +seq +sessions +stored seq +stored at$/)
+    // One that closed before is stored, and nobody's.
+    expect(lines.find((line) => line.startsWith('tally:one '))).toMatch(/^tally:one +(-|\d+) +\d+ +\d+ +(-|\d) +\d+ +20[-0-9]+ [0-9:]+Z$/)
+    expect(lines.find((line) => line.startsWith('tally:listed'))).toMatch(/^tally:listed +\d+ +\d+ +\d+ +2 +- +-$/)
+    await Promise.all(players.map(({ room }) => room.leave()))
+    await expectRefused(['rooms', 'tally:one', ...place], 'kasagi rooms lists all of them')
+    await expectRefused(['rooms', ...place, '--data', 'x'], 'rooms are kept in one place')
+    await expectRefused(['rooms', '--redis', 'http://x'], '--redis: it is none; allowed: redis://')
+  }, 40_000)
+
   it('replay: what it cannot do is one line', async () => {
     await expectRefused(['replay', ...place], 'name one room')
     await expectRefused(['replay', 'tally', ...place], 'rooms are called TYPE:NAME')
