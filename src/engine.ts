@@ -19,6 +19,7 @@ import type { Client } from './server/client.js'
 import { giveUp, markedCode } from './server/deaths.js'
 import { areScarce, readDescriptors } from './server/descriptors.js'
 import { startBeats } from './server/beats.js'
+import { listOthers } from './server/directory.js'
 import { drainRooms } from './server/drain.js'
 import { createLinkHandlers, type Hearers } from './server/from-workers.js'
 import { createHooks, followRoom, roomNotOpened } from './server/hooks.js'
@@ -277,5 +278,6 @@ function listen(parts: Parts, options: EngineOptions, catalogs: Catalogs): Promi
 async function listFor({ sessions, rooms, types }: Parts, name: string, match: Uint8Array, token: string | undefined): Promise<string | undefined> {
   await sessions.admission.auth?.identify(token)
   const type = types.get(name), wanted = type === undefined ? undefined : unpackMatch(type.listing, match)
-  return type === undefined || wanted === undefined ? undefined : JSON.stringify(listRooms(rooms, type, wanted))
+  if (type === undefined || wanted === undefined) return undefined
+  return JSON.stringify([...listRooms(rooms, type, wanted), ...await listOthers(rooms.driver, type, wanted)])
 }

@@ -12,7 +12,7 @@ import { lineOf, tableNames, type TableNames } from './record-line.js'
 import { jsonText, stateOf } from './room-state.js'
 import { loadStored } from './server/driver-calls.js'
 import { openPeerRecord, type PeerRecord } from './server/peer-record.js'
-import { readStoredRoom, storedTables } from '../workers/stored-room.js'
+import { readStoredRoom, tablesOfState } from '../workers/stored-room.js'
 
 /** Seqs of the first and the last record. */
 interface Range { readonly from: number; readonly to: number }
@@ -119,9 +119,9 @@ async function goOn(following: Following, range: Range, names: TableNames, from:
   }
 }
 
-function tablesOf(roomId: string, state: Uint8Array): ReturnType<typeof storedTables> {
+function tablesOf(roomId: string, state: Uint8Array): ReturnType<typeof tablesOfState> {
   try {
-    return storedTables(state)
+    return tablesOfState(state)
   } catch (error) {
     throw new KasagiError('data-bad', `the snapshot of ${roomId} cannot be read: ${(error as Error).message}`)
   }

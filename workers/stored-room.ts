@@ -71,12 +71,6 @@ export function readStoredRoom(state: Uint8Array | undefined, records: readonly 
   }
 }
 
-/** The field tables of a snapshot. Throws BadStore, or what JSON's reader throws. */
-export function storedTables(state: Uint8Array): EntityTable[] {
-  for (const { stream, entry } of entriesOf(state)) if (stream === tablesStream) return readTables(entry)
-  throw new BadStore('there are no field tables')
-}
-
 /** A snapshot, and where it was taken: its chunks say it themselves. */
 function readState(bytes: Uint8Array): { readonly replicas: readonly Replica[]; readonly position: Position } {
   const replicas: Replica[] = []

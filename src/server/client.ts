@@ -145,7 +145,7 @@ export interface RoomEntry {
   isLocked: boolean
   /** Of all instances, while this one runs the room. */
   sessions: number
-  /** When it was last entered in the directory; -Infinity: it is not in there. */
+  /** When it was last entered in the directory; -Infinity: it is not to be there. */
   enlistedMs: number
   /** Own records that clients may not be handed yet, oldest first: their log does not have them. */
   readonly undelivered: { readonly seq: number; readonly address: number }[]

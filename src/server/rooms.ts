@@ -17,6 +17,7 @@ import { storeWide, storeWord } from '../memory/views.js'
 import { packToBytes, unpackMatch } from '../wire/fields.js'
 import { writePeer } from '../wire/peer-messages.js'
 import type { Client, Opening, Peers, RoomEntry } from './client.js'
+import type { ListedRoom } from './directory.js'
 import { createDriver, storeRoom } from './driver.js'
 import { letGo, type Driver, type DriverHooks } from './driver-calls.js'
 import { placesFor } from './placement.js'
@@ -166,10 +167,10 @@ export function storeSnapshot(rooms: Rooms, entry: RoomEntry, { epoch, seq, tick
   })
 }
 
-/** Open rooms of a type that match, for those who look for one: name, sessions, packed listing. */
-export const listRooms = ({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): { name: string; sessions: number; listing: string }[] =>
-  [...byId.values()].filter((room) => room.type === type && room.state === 'open' && !room.isLocked && isMatch(room, match)).map((room) => ({
-    name: room.id.slice(type.name.length + 1), sessions: room.bySlot.size, listing: Buffer.from(packToBytes(type.listing, room.listing)).toString('base64url'),
+/** Open rooms of a type that this instance runs and that match, for those who look for one. */
+export const listRooms = ({ byId }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>): ListedRoom[] =>
+  [...byId.values()].filter((room) => room.type === type && room.state === 'open' && room.ownership.role === 'owning' && !room.isLocked && isMatch(room, match)).map((room) => ({
+    name: room.id.slice(type.name.length + 1), sessions: Math.max(room.sessions, room.bySlot.size), listing: Buffer.from(packToBytes(type.listing, room.listing)).toString('base64url'),
   }))
 
 /** Forgets a room, which nobody here needs or can have any more. `released`: its worker has closed it, and waits for the word that its block is free. */

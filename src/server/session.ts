@@ -19,10 +19,11 @@ import { enter, exit } from './admission.js'
 import type { Identity } from './auth.js'
 import { createClient, type Client, type InputBody, type JoinRequest, type RoomEntry } from './client.js'
 import { findListed } from './directory.js'
+import { isPerhapsElsewhere, roomFor } from './find-room.js'
 import { forwardInput, sendPending } from './forward.js'
 import { askResync, dismiss, sendOwn } from './outbox.js'
 import { nack, refuse, type Sessions } from './refuse.js'
-import { detachClient, isMatch, leaveRoom, openRoomEntry, type Rooms } from './rooms.js'
+import { detachClient, leaveRoom, type Rooms } from './rooms.js'
 import type { Socket } from './sockets.js'
 import { tellOwnerSurely } from './tell-owner.js'
 
@@ -145,19 +146,15 @@ export function findAnother(sessions: Sessions, client: Client, room: RoomEntry)
 
 /** Routes a join to the room it names or matches. What this instance does not have another one may run: then the directory is asked first. */
 function findRoom(sessions: Sessions, client: Client, request: JoinRequest): void {
-  const { rooms } = sessions, { type, name, match, open, resume } = request
   client.state = 'joining'
   client.routes++
-  const isHere = name === undefined ? matchingRoom(rooms, type, match, client.full) !== undefined : rooms.byId.has(`${type.name}:${name}`)
-  // A name alone is enough, unless only a room that is open may be joined.
-  const isAsked = rooms.peers.instance !== 0 && resume === undefined && open !== 2 && !isHere && (name === undefined || open === 1 || type.opens === 'server')
-  if (!isAsked) return enterRoom(sessions, client, request, undefined)
-  void findListed(rooms.driver, request, client.full).then((listed) => { if (client.state === 'joining') enterRoom(sessions, client, request, listed) })
+  if (!isPerhapsElsewhere(sessions.rooms, request, client.full)) return enterRoom(sessions, client, request, undefined)
+  void findListed(sessions.rooms.driver, request, client.full).then((listed) => { if (client.state === 'joining') enterRoom(sessions, client, request, listed) })
 }
 
 /** `listed`: a room that another instance runs. */
 function enterRoom(sessions: Sessions, client: Client, request: JoinRequest, listed: string | undefined): void {
-  const room = roomFor(sessions, request, client, listed)
+  const room = roomFor(sessions.rooms, sessions.limits.roomsPerAddress, request, client, listed)
   if (typeof room === 'string') return refuse(sessions, client, room)
   client.room = room
   room.clients.set(client.connection, client)
@@ -166,31 +163,6 @@ function enterRoom(sessions: Sessions, client: Client, request: JoinRequest, lis
   if (resume !== undefined && isOvertaken(room.ownership, { epoch: resume.epoch, seq: resume.seq }, monotonicMs())) return refuse(sessions, client, 'going-away')
   room.pending.add(client)
   sendPending(sessions, room)
-}
-
-function roomFor({ rooms, limits }: Sessions, { type, name: asked, match, matchBytes, open, options, resume }: JoinRequest, { socket: { address }, full }: Client, listed: string | undefined): RoomEntry | ErrorCode {
-  const id = resume?.claims.roomId ?? listed ?? (asked === undefined ? undefined : `${type.name}:${asked}`)
-  if (open !== 2 || resume !== undefined) {
-    const found = id === undefined ? matchingRoom(rooms, type, match, full) : rooms.byId.get(id)
-    if (found !== undefined && found.state !== 'closed') return found
-    if (open === 1 && listed === undefined) return 'room-absent'
-  }
-  // A room that is stored may be opened again by whoever was in it.
-  if (type.opens === 'server' && resume === undefined && listed === undefined) return 'room-absent'
-  if (limits.roomsPerAddress !== 0 && (rooms.openedFrom.get(address) ?? 0) >= limits.roomsPerAddress) return 'too-many-rooms'
-  return openRoomEntry(rooms, id ?? `${type.name}:${randomUUID().slice(0, 8)}`, type, { options, match: matchBytes, stays: false, address, onlyStored: type.opens === 'server', isMatched: id === undefined }) ?? 'no-space'
-}
-
-/** A room with a seat that this instance runs, or is about to: of others' it does not know what they say of themselves. */
-function matchingRoom({ byId, peers }: Rooms, type: CatalogEntry, match: Readonly<Record<string, unknown>>, full: readonly string[]): RoomEntry | undefined {
-  for (const room of byId.values()) {
-    const { ownership, state, opening, sessions, clients, isLocked } = room
-    if (room.type !== type || state === 'closed' || isLocked || full.includes(room.id)) continue
-    const isRunHere = ownership.role === 'owning' || (state === 'opening' && (peers.instance === 0 || opening.isMatched))
-    // Who is on the way in is no session yet.
-    if (isRunHere && Math.max(sessions, clients.size) < type.maxSessions && isMatch(room, match)) return room
-  }
-  return undefined
 }
 
 /** Its newest token has arrived: older ones are void from here on. Said once; what else a client says of generations has no meaning. */

@@ -48,6 +48,10 @@ describe('matching', () => {
     const second = await join(1, wanted), other = await join(1, { level: 4 })
     expect([second.id === first.id, other.id === first.id]).toEqual([true, false])
     await until(() => first.tables.players.size === 2, 'they see each other')
+    for (const { url } of cluster.instances) {
+      const listed = await connect(url).list(lobby, { map: 'moor' })
+      expect(listed.map(({ sessions, ...room }) => [room, sessions >= 1 && sessions <= 2])).toEqual([[{ name: first.id.slice('lobby:'.length), ...wanted }, true]])
+    }
     const third = await join(1, { map: 'moor' })
     expect(third.id).toBe(first.id)
     // Whatever the directory says by then: its owner refuses a fourth one, which goes elsewhere.
