@@ -23,7 +23,7 @@ import { isPerhapsElsewhere, roomFor } from './find-room.js'
 import { forwardInput, sendPending } from './forward.js'
 import { askResync, dismiss, sendOwn } from './outbox.js'
 import { nack, refuse, type Sessions } from './refuse.js'
-import { detachClient, leaveRoom, type Rooms } from './rooms.js'
+import { detachClient, leaveRoom } from './rooms.js'
 import type { Socket } from './sockets.js'
 import { tellOwnerSurely } from './tell-owner.js'
 

@@ -31,7 +31,7 @@ export const project = (settings = ''): Record<string, string> => ({
 import { defineRoom } from 'kasagi-engine'
 import { tally } from '../shared/tally.js'
 export default defineRoom(tally, {
-  tickHz: 20, snapshotEveryMs: 500, ${settings}
+  tickHz: 20, ${settings.includes("snapshotEveryMs") ? "" : "snapshotEveryMs: 500,"} ${settings}
   onCreate(room) { for (let n = 0; n < 50; n++) room.tables.movers.spawn({ x: n, born: n }) },
   onJoin(room, session, { name }) { session.row = room.tables.players.spawn({ name }, { id: name, owner: session }) },
   onLeave(room, { row }) { if (row !== undefined) room.tables.players.despawn(row) },
