@@ -33,18 +33,19 @@ function end(code) {
 process.on('SIGINT', () => end(0))
 process.on('SIGTERM', () => end(0))
 
-/** Starts a program whose every line bears its name. Not of this terminal's group: Ctrl+C reaches this script alone, which ends them in order. */
-function start(name, command, args, options) {
+/** Starts a program whose every line bears its name; of one that is `quiet` they are told only if it ends by itself. Not of this terminal's group: Ctrl+C reaches this script alone, which ends them in order. */
+function start(name, command, args, { quiet = false, ...options }) {
+  const kept = [], print = quiet ? (line) => kept.push(line) : console.log
   const child = spawn(command, args, { ...options, cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   for (const stream of [child.stdout, child.stderr]) {
     let rest = ''
     stream.on('data', (text) => {
       const lines = `${rest}${text}`.split('\n')
       rest = lines.pop()
-      for (const line of lines) if (line !== '') console.log(`${name}  ${line}`)
+      for (const line of lines) if (line !== '') print(`${name}  ${line}`)
     })
   }
-  child.on('exit', (code, signal) => { if (!isEnding) console.log(`${name}  ended (${signal ?? code}); the others go on`) })
+  child.on('exit', (code, signal) => { if (!isEnding) console.log(`${kept.map((line) => `${line}\n`).join('')}${name}  ended (${signal ?? code}); the others go on`) })
   children.push(child)
   return child
 }
@@ -66,7 +67,7 @@ async function answers(port) {
 if (server === undefined) fail('there is no redis-server; get it with: sudo apt-get install redis-tools')
 else {
   const port = await freePort(), env = { ...process.env, KASAGI_SECRET: process.env.KASAGI_SECRET ?? randomBytes(24).toString('hex') }
-  start('redis', server, ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes', '--loglevel', 'warning'], { argv0: 'redis-server' })
+  start('redis', server, ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes', '--loglevel', 'warning'], { argv0: 'redis-server', quiet: true })
   if (!await answers(port)) fail('Redis does not start; its lines stand above')
   else {
     for (let n = 0; n < count; n++) {
