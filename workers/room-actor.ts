@@ -135,7 +135,8 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   const idAt = entry.at + joinWords * 4, userAt = idAt + idBytes
   const join = unpackFields(type.full.join, new DataView(arena.buffer), userAt + userBytes, entry.at + entry.bytes)
   if (join === undefined) return actor.refuse(connection, 'bad-join')
-  if (book.slotOf(connection) >= 0) return
+  const known = book.slotOf(connection)
+  if (known >= 0) { room.joined.add(known); return }
   if (book.clock.locked === 1) return actor.refuse(connection, 'room-locked')
   const session = book.enter(connection, textAt(room, idAt, idBytes), textAt(room, userAt, userBytes), committedSeq(arena, room.layout) + 1)
   if (session === undefined) return actor.refuse(connection, 'room-full')
@@ -164,7 +165,11 @@ function applyResume(actor: Actor, entry: JournalEntry): void {
   if (session === undefined) return actor.refuse(connection, 'session-gone')
   const { slot } = session
   const before = book.connectionOf(slot)
-  if (before === connection) return
+  if (before === connection) {
+    // Its instance waits for the word that it is in: the record with that was lost, or lies before the state that the instance got instead. So with a join.
+    room.joined.add(slot)
+    return
+  }
   if (generation < book.generationOf(slot)) return actor.refuse(connection, 'token-used')
   book.raiseGeneration(slot, generation)
   book.attach(slot, connection)
