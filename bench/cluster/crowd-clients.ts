@@ -43,3 +43,4 @@ process.on('message', (question: { kind: 'join'; count: number } | { kind: 'coun
   }
 })
 process.on('disconnect', () => process.exit(0))
+process.send?.('ready')

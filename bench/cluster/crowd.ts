@@ -2,11 +2,9 @@
  * What a delivery costs a main thread: one room of 1,000 entities that all move 20 times a second, the same count of clients at an instance that has no Redis,
  * at the owner and at an edge, at the same time. CPU of the three main threads over the same windows; clients are a process of their own.
  */
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { ServeProcess } from '../../test/support/process.js'
 import type { RedisServer } from '../../test/support/redis.js'
+import { startChild, type Child } from '../child.js'
 import { mainThreadNs, watch } from '../cpu.js'
 import { isSmoke, judge, takeWindows, type Steal } from '../paired.js'
 import { figure, median, type Figure } from '../report.js'
@@ -18,16 +16,11 @@ const subjects = ['no Redis', 'the owner', 'an edge'] as const
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
-async function ask<T>(clients: ChildProcess, question: object): Promise<T> {
-  clients.send(question)
-  const [answer] = await Promise.race([once(clients, 'message'), once(clients, 'exit').then(() => { throw new Error('cluster/delivery: the clients\' process ended') })]) as [T]
-  return answer
-}
 
 /** CPU microseconds of each main thread per delivery to one of its clients, over one window. */
-async function window(servers: readonly ServeProcess[], clients: ChildProcess): Promise<number[]> {
+async function window(servers: readonly ServeProcess[], clients: Child): Promise<number[]> {
   const read = async (): Promise<{ ns: number[]; received: number[] }> =>
-    ({ received: await ask<number[]>(clients, { kind: 'count' }), ns: servers.map((server) => mainThreadNs(server.pid())) })
+    ({ received: await clients.ask<number[]>({ kind: 'count' }), ns: servers.map((server) => mainThreadNs(server.pid())) })
   const before = await read()
   await sleep(windowMs)
   const after = await read()
@@ -41,18 +34,18 @@ async function window(servers: readonly ServeProcess[], clients: ChildProcess): 
 export async function measureCrowd(redis: RedisServer, [owner, edge]: readonly ServeProcess[], alone: ServeProcess, steal: Steal): Promise<Measured> {
   const measured: Measured = { figures: [], ratios: {}, targets: [] }, servers = [alone, owner, edge]
   // Whoever comes first makes its instance the owner: clients join in the order of these.
-  const clients = fork(fileURLToPath(new URL('crowd-clients.js', import.meta.url)), servers.map(({ url }) => url))
+  const clients = await startChild(new URL('crowd-clients.js', import.meta.url), servers.map(({ url }) => url))
   try {
     for (const count of counts) {
       const id = `cluster/delivery-${count}`
-      await ask(clients, { kind: 'join', count })
+      await clients.ask({ kind: 'join', count })
       await window(servers, clients)
       const busy = watch([
-        ...subjects.map((name, index) => ({ name, pid: servers[index].pid() })), { name: 'clients', pid: clients.pid! }, { name: 'Redis', pid: redis.pid() },
+        ...subjects.map((name, index) => ({ name, pid: servers[index].pid() })), { name: 'clients', pid: clients.pid }, { name: 'Redis', pid: redis.pid() },
       ])
       const windows = await takeWindows(id, steal, () => window(servers, clients))
       console.log(`  ${id}: main threads: ${busy()}`)
-      const wrong = await ask<string>(clients, { kind: 'check' })
+      const wrong = await clients.ask<string>({ kind: 'check' })
       if (wrong !== '') throw new Error(`${id}: ${wrong}`)
       measured.figures.push(...subjects.map((subject, index): Figure => figure(id, subject, 'main-thread CPU per delivery', 'us', windows.map((each) => each[index]))))
       const ratios = windows.map(([local, , followed]) => followed / local)
@@ -61,8 +54,7 @@ export async function measureCrowd(redis: RedisServer, [owner, edge]: readonly S
       if (count === counts.at(-1)) measured.targets.push(judge(id, 'an edge\'s main thread per delivery, a local room\'s', 'x', limit, ratios))
     }
   } finally {
-    clients.disconnect()
-    await once(clients, 'exit')
+    await clients.end()
   }
   return measured
 }

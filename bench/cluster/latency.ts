@@ -2,9 +2,7 @@
  * From an input on one edge to its effect on another: event-driven room, three instances, one Redis. Beside it the same bytes through plain ioredis, there and
  * back between two processes, and a round trip main-worker-main, all in turn within one window. Clients and clock are this process's.
  */
-import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { Redis } from 'ioredis'
 import { connect, type ClientRoom } from 'kasagi-engine/client'
@@ -15,6 +13,7 @@ import { readPeer } from '../../src/wire/peer-messages.js'
 import type { ServeProcess } from '../../test/support/process.js'
 import type { RedisServer } from '../../test/support/redis.js'
 import { until } from '../../test/support/until.js'
+import { startChild } from '../child.js'
 import { watch } from '../cpu.js'
 import { isSmoke, judge, takeWindows, type Steal } from '../paired.js'
 import { figure, median, type Figure, type Target } from '../report.js'
@@ -69,14 +68,14 @@ async function overhear(redis: RedisServer, from: PingRoom): Promise<Bytes> {
 /** This process publishes, another one publishes back. */
 async function throughRedis({ port }: RedisServer, { forward, record }: Bytes): Promise<Contestant> {
   const publisher = new Redis(port), subscriber = new Redis(port)
-  const echo: ChildProcess = fork(fileURLToPath(new URL('echo.js', import.meta.url)), [String(port), String(forward.length), record.toString('base64')])
+  const echo = await startChild(new URL('echo.js', import.meta.url), [String(port), String(forward.length), record.toString('base64')])
   let back = (): void => {}
   subscriber.on('messageBuffer', (_: Buffer, bytes: Buffer) => { if (Buffer.compare(bytesOf(bytes), bytesOf(record)) === 0) back() })
-  await Promise.all([subscriber.subscribe('echo:back'), once(echo, 'message')])
+  await subscriber.subscribe('echo:back')
   return {
     subject: 'plain ioredis',
     turn: () => new Promise((resolve) => { back = resolve; void publisher.publish('echo:there', forward) }),
-    end: async () => { publisher.disconnect(); subscriber.disconnect(); echo.disconnect(); await once(echo, 'exit') },
+    end: () => { publisher.disconnect(); subscriber.disconnect(); return echo.end() },
   }
 }
 

@@ -3,9 +3,7 @@
  * worker's descriptor to Redis's answer (main-thread.ts), the same over the embedded store, which publishes nothing, and plain ioredis PUBLISH of the same bytes.
  * Somebody else hears every channel; the engine hears its own, too.
  */
-import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Backplane } from '../../src/backplane/backplane.js'
 import { openEmbeddedStore } from '../../src/backplane/embedded.js'
@@ -14,6 +12,7 @@ import type { CatalogEntry } from '../../src/memory/crossing.js'
 import type { RedisServer } from '../../test/support/redis.js'
 import { catalogOf } from '../../workers/room-type.js'
 import { recordOf } from '../../workers/history.js'
+import { startChild, type Child } from '../child.js'
 import { mainThreadNs, watch } from '../cpu.js'
 import { createBenchWorker, createMovingRoom } from '../moving-room.js'
 import { isSmoke, takeWindows, type Steal } from '../paired.js'
@@ -82,15 +81,9 @@ async function window(contestant: Contestant): Promise<Rate> {
   return { perSecond: count / (performance.now() - began) * 1000, cpuUs: (mainThreadNs(process.pid) - cpu) / 1000 / count }
 }
 
-async function heard(ear: ChildProcess, question: string): Promise<number[]> {
-  ear.send(question)
-  const [counts] = await Promise.race([once(ear, 'message'), once(ear, 'exit').then(([code]) => { throw new Error(`cluster/publishing: who hears it ended with ${String(code)}`) })]) as [number[]]
-  return counts
-}
-
 /** Everything that was sent has arrived: as it was sent, and in order, or the ear has ended. */
-async function check(id: string, ear: ChildProcess, contestants: readonly Contestant[]): Promise<void> {
-  const counts = await heard(ear, 'count')
+async function check(id: string, ear: Child, contestants: readonly Contestant[]): Promise<void> {
+  const counts = await ear.ask<number[]>('count')
   for (const [index, { subject, sent }] of contestants.entries()) if (counts[index] !== sent) throw new Error(`${id}: of ${sent} records of ${subject} ${counts[index]} arrived`)
 }
 
@@ -101,12 +94,11 @@ export async function measurePublishing(redis: RedisServer, steal: Steal): Promi
     const backplane = await openRedisBackplane({ url: redis.url, leaseMs }), embedded = openEmbeddedStore('none').backplane
     const engine = await throughEngine('the engine', backplane, type, rooms, record), silent = await throughEngine('without Redis', embedded, type, rooms, record)
     const plain = await throughPlain(redis, rooms, record)
-    const ear = fork(fileURLToPath(new URL('publishing-ear.js', import.meta.url)), [String(redis.port), type.name, String(rooms), Buffer.from(record).toString('base64')])
-    await once(ear, 'message')
+    const ear = await startChild(new URL('publishing-ear.js', import.meta.url), [String(redis.port), type.name, String(rooms), Buffer.from(record).toString('base64')])
     for (const contestant of [engine, silent, plain]) await window(contestant)
     await check(id, ear, [engine, plain])
-    await heard(ear, 'only count')
-    const busy = watch([{ name: 'this process', pid: process.pid }, { name: 'Redis', pid: redis.pid() }, { name: 'who hears it', pid: ear.pid! }])
+    await ear.ask('only count')
+    const busy = watch([{ name: 'this process', pid: process.pid }, { name: 'Redis', pid: redis.pid() }, { name: 'who hears it', pid: ear.pid }])
     const windows = await takeWindows(id, steal, async () => [await window(engine), await window(silent), await window(plain)])
     console.log(`  ${id}: record ${record.length} B; main threads: ${busy()}`)
     await check(id, ear, [engine, plain])
@@ -118,9 +110,8 @@ export async function measurePublishing(redis: RedisServer, steal: Steal): Promi
       figure(id, 'the engine, without Redis', 'main-thread CPU per record', 'us', windows.map(([, without]) => without.cpuUs)),
     )
     measured.ratios[id] = median(windows.map(([, , theirs], index) => forRedis[index] / theirs.cpuUs))
-    ear.disconnect()
     plain.end()
-    await Promise.all([once(ear, 'exit'), backplane.close(), embedded.close()])
+    await Promise.all([ear.end(), backplane.close(), embedded.close()])
   }
   return measured
 }
