@@ -9,6 +9,7 @@ import { defineRoom } from '../src/room/define.js'
 import { defineSchema, f32, quantized, table, u16 } from '../src/schema/index.js'
 import { readSections } from '../src/wire/record.js'
 import { roomStream } from '../src/wire/section.js'
+import type { OpenContext } from '../workers/assemble-room.js'
 import { createEncoder } from '../workers/encode.js'
 import { flushRoom, type Flusher } from '../workers/flush.js'
 import { committedSeq, recordOf } from '../workers/history.js'
@@ -29,6 +30,8 @@ export interface MovingRoom {
   readonly y: Float32Array
   /** One flush, published and released; returns the seq. */
   flush(): number
+  /** What the main thread does: reads descriptors, and lets go of records up to `seq`. */
+  letGo(seq: number): void
   /** The room section of the newest record: what every client gets. */
   section(): Uint8Array
 }
@@ -46,6 +49,11 @@ export function createBenchWorker(): BenchWorker {
   return { arena, flusher, published, rooms: 0 }
 }
 
+/** What rooms are opened with: whatever goes wrong ends the bench. */
+export const contextOf = ({ arena, flusher }: BenchWorker): OpenContext => ({
+  arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, want: () => {}, randomKey: () => new Uint32Array(keyWords),
+})
+
 export function createMovingRoom(worker: BenchWorker, entities: number, isQuantized: boolean): MovingRoom {
   const { arena, flusher, published } = worker
   // 16 bits: 65,535 steps over the world.
@@ -54,21 +62,22 @@ export function createMovingRoom(worker: BenchWorker, entities: number, isQuanti
   const type = createRoomType(defineRoom(schema, {
     onCreate({ tables: { movers } }) { for (let n = 0; n < entities; n++) movers.spawn({ x: placeOf(n * 37), y: placeOf(n * 91), vx: 1, vy: 1, rot: 0, hp: 100 }) },
   }), 0)
-  const actor = openRoom({ arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, want: () => {}, randomKey: () => new Uint32Array(keyWords) }, { key: ++worker.rooms, type, id: 'moving:bench', epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: new Uint8Array(0), options: new Uint8Array(0) })
+  const actor = openRoom(contextOf(worker), { key: ++worker.rooms, type, id: 'moving:bench', epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: new Uint8Array(0), options: new Uint8Array(0) })
   if (typeof actor === 'string') throw new Error(actor)
   const { room } = actor
   const movers = room.tables[1]
-  const drain = (seq: number): void => {
+  const letGo = (seq: number): void => {
     while (read(published) !== 0) release(published)
     storeWide(arena, room.layout.base + atReleasedSeq, seq)
   }
-  drain(1)
+  letGo(1)
   return {
     arena, actor, type, x: movers.column('x') as Float32Array, y: movers.column('y') as Float32Array,
+    letGo,
     flush: () => {
       room.book.clock.tick++
       const seq = flushRoom(flusher, room)
-      drain(seq)
+      letGo(seq)
       return seq
     },
     section: () => {

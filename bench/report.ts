@@ -4,9 +4,15 @@ import { cpus, totalmem } from 'node:os'
 import { dirname } from 'node:path'
 
 export interface Figure { readonly id: string; readonly subject: string; readonly metric: string; readonly unit: string; readonly median: number; readonly min: number; readonly max: number }
-interface Report { machine: Record<string, unknown>; results: Figure[]; ratios: Record<string, number> }
+/** What was measured against the most that it may be, with the 95% interval of its median. */
+export interface Target {
+  readonly id: string; readonly what: string; readonly unit: string; readonly limit: number
+  readonly median: number; readonly low: number; readonly high: number; readonly verdict: 'met' | 'missed' | 'undecided'
+}
+interface Report { machine: Record<string, unknown>; results: Figure[]; ratios: Record<string, number>; targets?: Target[] }
 
-const file = 'bench/results/latest.json'
+/** A smoke run's figures say nothing: they must not take the place of measured ones. */
+const file = process.env.SMOKE === undefined ? 'bench/results/latest.json' : 'dist/bench/smoke.json'
 
 export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]
 
@@ -21,13 +27,15 @@ export const machine = (): Record<string, unknown> => ({
 })
 
 /** Replaces the figures of one bench (`delta`, `frame`) in the results file; those of others stay. */
-export function writeReport(bench: string, results: readonly Figure[], ratios: Readonly<Record<string, number>>): void {
+export function writeReport(bench: string, results: readonly Figure[], ratios: Readonly<Record<string, number>>, targets: readonly Target[] = []): void {
   const before: Report = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) as Report : { machine: {}, results: [], ratios: {} }
   const others = (id: string): boolean => !id.startsWith(`${bench}/`)
   const report: Report = {
     machine: machine(), results: [...before.results.filter(({ id }) => others(id)), ...results],
     ratios: { ...Object.fromEntries(Object.entries(before.ratios).filter(([id]) => others(id))), ...Object.fromEntries(Object.entries(ratios).map(([id, ratio]) => [id, round(ratio)])) },
   }
+  const judged = [...(before.targets ?? []).filter(({ id }) => others(id)), ...targets.map((target) => ({ ...target, median: round(target.median), low: round(target.low), high: round(target.high) }))]
+  if (judged.length > 0) report.targets = judged
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, `${JSON.stringify(report, undefined, 1)}\n`)
 }
@@ -35,5 +43,11 @@ export function writeReport(bench: string, results: readonly Figure[], ratios: R
 export function printFigures(results: readonly Figure[]): void {
   for (const { id, subject, median: middle, min, max, unit } of results) {
     console.log(`  ${id.padEnd(24)} ${subject.padEnd(28)} ${String(middle).padStart(8)} ${unit.padEnd(9)} ${min} … ${max}`)
+  }
+}
+
+export function printTargets(targets: readonly Target[]): void {
+  for (const { id, what, unit, limit, median: middle, low, high, verdict } of targets) {
+    console.log(`  ${id.padEnd(24)} ${what}: ${round(middle)} (${round(low)} … ${round(high)}) of at most ${limit} ${unit}: ${verdict}`)
   }
 }

@@ -1,7 +1,7 @@
-// Runs the benches one after the other, each in a process of its own; ONLY=delta or ONLY=frame runs one. `node scripts/bench.mjs`
+// Runs the benches one after the other, each in a process of its own; ONLY=delta, ONLY=frame or ONLY=cluster runs one, SMOKE=1 shows in seconds that they work. `node scripts/bench.mjs`
 import { spawnSync } from 'node:child_process'
 
-const benches = ['delta', 'frame']
+const benches = ['delta', 'frame', 'cluster']
 const wanted = process.env.ONLY === undefined ? benches : benches.filter((name) => name === process.env.ONLY)
 if (wanted.length === 0) {
   console.error(`bench: ONLY=${process.env.ONLY} is none of ${benches.join(', ')}`)
@@ -12,4 +12,4 @@ for (const name of wanted) {
   const { status } = spawnSync(process.execPath, ['--expose-gc', `dist/bench/${name}.bench.js`], { stdio: 'inherit' })
   if (status !== 0) process.exit(status ?? 1)
 }
-console.log('results: bench/results/latest.json')
+console.log(`results: ${process.env.SMOKE === undefined ? 'bench/results/latest.json' : 'dist/bench/smoke.json, which say nothing'}`)

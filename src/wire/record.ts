@@ -138,26 +138,32 @@ export function readSections(views: WordViews, at: number): SectionRef[] {
   return sections
 }
 
-export function readRoutes(views: WordViews, at: number): Route[] {
-  const { u32 } = views, from = vectorAt(views, at, vectors.routes)
-  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
+/** Most records have neither routes nor nacks nor receivers: then nothing is made. */
+const none: readonly never[] = []
+
+export function readRoutes(views: WordViews, at: number): readonly Route[] {
+  const { u32 } = views, from = vectorAt(views, at, vectors.routes), length = vectorLength(views, from)
+  if (length === 0) return none
+  return Array.from({ length }, (_, index) => {
     const word = (from >>> 2) + index * routeWords
     return { slot: u32[word], connection: getWide(u32, word + 1), appliedThrough: u32[word + 3], flags: u32[word + 4] & 0xffff, section: (u32[word + 4] >>> 16) - 1 }
   })
 }
 
 export interface RouteNack { readonly slot: number; readonly number: number; readonly address: number; readonly bytes: number }
-export function readNacks(views: WordViews, at: number): RouteNack[] {
-  const { u32 } = views, data = vectorAt(views, at, vectors.data), from = vectorAt(views, at, vectors.nacks)
-  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
+export function readNacks(views: WordViews, at: number): readonly RouteNack[] {
+  const { u32 } = views, data = vectorAt(views, at, vectors.data), from = vectorAt(views, at, vectors.nacks), length = vectorLength(views, from)
+  if (length === 0) return none
+  return Array.from({ length }, (_, index) => {
     const word = (from >>> 2) + index * nackWords
     return { slot: u32[word], number: u32[word + 1], address: data + u32[word + 2], bytes: u32[word + 3] }
   })
 }
 
-export function readReceivers(views: WordViews, at: number): { readonly slot: number; readonly section: number }[] {
-  const { u32 } = views, from = vectorAt(views, at, vectors.receivers)
-  return Array.from({ length: vectorLength(views, from) }, (_, index) => {
+export function readReceivers(views: WordViews, at: number): readonly { readonly slot: number; readonly section: number }[] {
+  const { u32 } = views, from = vectorAt(views, at, vectors.receivers), length = vectorLength(views, from)
+  if (length === 0) return none
+  return Array.from({ length }, (_, index) => {
     const word = (from >>> 2) + index * receiverWords
     return { slot: u32[word], section: u32[word + 1] }
   })

@@ -59,7 +59,8 @@ function checkTable(checking: Checking, table: number, rule: TableRule): boolean
     }
     const inline = field.kind === 'scalar' || field.kind === 'struct' ? field.bytes : 4
     if (offset < 4 || offset + inline > tableBytes) return false
-    if (!checkField(checking, table + offset, field, () => unionType(checking, table, vtable, vtableBytes, index - 1))) return false
+    const member = field.kind === 'union' ? unionType(checking, table, vtable, vtableBytes, index - 1) : 0
+    if (!checkField(checking, table + offset, field, member)) return false
   }
   return true
 }
@@ -69,7 +70,7 @@ function unionType({ view }: Checking, table: number, vtable: number, vtableByte
   return offset === 0 ? 0 : view.getUint8(table + offset)
 }
 
-function checkField(checking: Checking, at: number, field: FieldRule, typeOfUnion: () => number): boolean {
+function checkField(checking: Checking, at: number, field: FieldRule, member: number): boolean {
   if (field.kind === 'scalar' || field.kind === 'struct') return at % field.align === 0
   if (at % 4 !== 0) return false
   const target = at + checking.view.getUint32(at, true)
@@ -79,7 +80,7 @@ function checkField(checking: Checking, at: number, field: FieldRule, typeOfUnio
     case 'table': return checkTable(checking, target, field.rule)
     case 'tables': return checkTables(checking, target, field.rule)
     case 'union': {
-      const rule = field.members[typeOfUnion()]
+      const rule = field.members[member]
       return rule !== undefined && checkTable(checking, target, rule)
     }
   }

@@ -29,6 +29,8 @@ export interface RedisOptions {
 export interface RedisServer {
   readonly port: number
   readonly url: string
+  /** Of the life that runs now. */
+  pid(): number
   /** A plain client, which is nobody's but the test's. */
   readonly client: Redis
   /** Starts it, or starts it again. `isForgetful`: with nothing of what it had. */
@@ -49,7 +51,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     port, password: options.password, tls: isTls ? { rejectUnauthorized: false } : undefined, lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null,
   }).on('error', () => {})
   const server: RedisServer = {
-    port, client, url: `${isTls ? 'rediss' : 'redis'}://127.0.0.1:${port}`,
+    port, client, pid: () => child!.pid!, url: `${isTls ? 'rediss' : 'redis'}://127.0.0.1:${port}`,
     start: async ({ isForgetful } = { isForgetful: false }) => {
       if (isForgetful) for (const file of ['dump.rdb', 'appendonlydir']) rmSync(join(folder, file), { recursive: true, force: true })
       const started = child = spawn(command, argumentsOf(options, port, folder), { argv0: 'redis-server', stdio: ['ignore', 'pipe', 'pipe'] })
