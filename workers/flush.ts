@@ -88,7 +88,7 @@ const mirrorOf = ({ type }: ActiveRoom, seq: number): Mirror =>
 
 /** Compares all tables; true if a record is due. `$room` is planned by the encoder: it moves with every tick, and alone makes no record. */
 function planRoom(room: ActiveRoom): boolean {
-  let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0 || room.left.size > 0
+  let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0 || room.joined.size > 0 || room.left.size > 0
   for (const plan of room.plans) {
     if (plan.layout.index === room.type.roomTable || !planTable(room.arena, plan, room.left.size > 0)) continue
     differs = true

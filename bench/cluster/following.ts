@@ -49,7 +49,7 @@ function createEdge({ actor: { room }, arena, type }: MovingRoom, state: Uint8Ar
   if (typeof actor === 'string') throw new Error(actor)
   const ring = createRingWriter(worker.arena, atInputRing, inputRingBytes), inbox = createRingReader(worker.arena, atInputRing, inputRingBytes)
   const handlers: InboxHandlers = {
-    roomOf: () => actor.room, fault: nothing, open: nothing, release: nothing, own: () => true, follow: nothing, stop: nothing, refuse: nothing, nack: nothing,
+    roomOf: () => actor.room, fault: nothing, instance: 1, open: nothing, release: nothing, own: () => true, follow: nothing, stop: nothing, refuse: nothing, nack: nothing,
     record: (to, at, bytes) => {
       const followed = followRecord(flusher, to, at, bytes)
       if (followed !== 'applied') throw new Error(`cluster/following: a record is ${followed}`)

@@ -12,7 +12,7 @@ import { createMetrics } from '../../src/server/metrics.js'
 import type { Outbox } from '../../src/server/outbox.js'
 import { createReports } from '../../src/server/reports.js'
 import { createRooms, openRoomEntry } from '../../src/server/rooms.js'
-import type { Sessions } from '../../src/server/session.js'
+import type { Sessions } from '../../src/server/refuse.js'
 import { createWorkerLink } from '../../src/server/worker-link.js'
 import { headAt } from '../../src/wire/envelope.js'
 import { recordShape } from '../../src/wire/record.js'
@@ -42,7 +42,7 @@ export async function createMainThread(backplane: Backplane, type: CatalogEntry,
   })
   rooms.follow = followRoom(hearers)
   const entries = Array.from({ length: count }, (_, n) =>
-    openRoomEntry(rooms, `${type.name}:${count}-${n}`, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '', onlyStored: false })!)
+    openRoomEntry(rooms, `${type.name}:${count}-${n}`, type, { options: new Uint8Array(0), match: new Uint8Array(0), stays: true, address: '', onlyStored: false, isMatched: false })!)
   await until(() => {
     for (const entry of entries) rooms.driver.happen(entry, { kind: 'time' })
     return entries.every(({ ownership }) => ownership.role === 'owning')
