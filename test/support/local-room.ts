@@ -52,7 +52,8 @@ export interface LocalRoom {
   /** It lets go of all that was published. */
   letGo(): void
   readonly skipped: () => number
-  join(data?: Record<string, unknown>): LocalClient
+  /** `again`: the same join once more, as from an instance that has heard no answer. */
+  join(data?: Record<string, unknown>, again?: LocalClient): LocalClient
   leave(client: LocalClient): void
   /** The client's next input: as data, or as bytes that may be hostile. */
   input(client: LocalClient, name: string, data: Record<string, unknown> | Uint8Array): void
@@ -98,9 +99,9 @@ export function createLocalRoom(module: RoomModule, at: number | Arena = 256 * 1
   })
   const local: LocalRoom = {
     arena, type, actor, clients, errors, refused, holds: false, letGo: () => { local.holds = false; storeWide(arena, room.layout.base + atReleasedSeq, committedSeq(arena, room.layout)) }, skipped: () => skipped,
-    join: (data = {}) => {
-      const client = createLocalClient(type, ++lastConnection)
-      clients.push(client)
+    join: (data = {}, again) => {
+      const client = again ?? createLocalClient(type, ++lastConnection)
+      if (again === undefined) clients.push(client)
       const id = new TextEncoder().encode(`session-${client.connection}`)
       const join = packToBytes(type.full.join, data)
       const user = new TextEncoder().encode('{}')

@@ -53,4 +53,18 @@ describe('journal', () => {
     const record = recordOf(local.arena, local.actor.room.layout, before + 1)!
     expect(readRoutes(local.arena, record.address)).toMatchObject([{ connection: 1, flags: routeFlags.left }])
   })
+
+  it('journal: a join that is said again is answered again, though nothing else has happened; nobody enters twice', () => {
+    const local = createLocalRoom(defineRoom(schema, { tickHz: 0, onJoin(room) { room.globals.joined++ } })), { arena, actor: { room } } = local
+    const client = local.join(), routes = (): readonly number[][] => {
+      const seq = committedSeq(arena, room.layout)
+      return [[seq], ...readRoutes(arena, recordOf(arena, room.layout, seq)!.address).map(({ slot, flags }) => [slot, flags & routeFlags.joined])]
+    }
+    local.turn()
+    const [[seq]] = routes()
+    local.join({}, client)
+    local.turn()
+    expect(routes()).toEqual([[seq + 1], [client.slot, routeFlags.joined]])
+    expect([room.book.size, (room.author as unknown as { globals: { joined: number } }).globals.joined]).toEqual([1, 1])
+  })
 })
