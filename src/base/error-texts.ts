@@ -9,7 +9,7 @@ export const errorTexts = {
   'flood': 'too many messages; slow down',
   'wrong-order': 'this message cannot come now; Join comes first, and once',
   'protocol-version': 'the server speaks another version of the protocol',
-  'schema-mismatch': 'the schema of client and server differ; reload the client',
+  'schema-mismatch': 'the schema of client and server differ; join with hash 0 for the server\'s field tables',
   'origin-refused': 'this origin is not on the allow-list',
   'update-required': 'the client\'s schema is older than what the room can serve; reload the client',
   // Joining

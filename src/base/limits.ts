@@ -111,6 +111,12 @@ export const joinWaitMsMax = 10_000
 /** Inputs the SDK keeps until they are durable. */
 export const heldInputsMax = 1024
 
+/** Field tables as JSON, in letters, that a client takes from a server: 256 tables of 256 fields fit, and are read in a tenth of a second. */
+export const tablesTextMax = 8 * 1024 * 1024
+
+/** What of a frame or a snapshot a client may have to hold for tables and fields of a newer schema, which it skips: more is no page's world. */
+export const unknownBytesMax = 64 * 1024 * 1024
+
 /** Publishes of one instance that its backplane has not answered, and their bytes: a second's worth of busy rooms. Beyond it a room's history is the queue. */
 export const unansweredPublishesMax = 16_384
 export const unansweredBytesMax = 64 * 1024 * 1024

@@ -1,12 +1,13 @@
 /**
  * Applies sections (schema/section.fbs) to a client's replicas, straight from typed-array views over the message. Browser and Node.
- * What does not fit the field tables throws BadSection: the caller answers with a resync.
+ * What does not fit the field tables throws BadSection: the caller answers with a resync. Replicas are given by the server's numbers: where null
+ * stands, and where a replica's `numbered` has null, the server speaks of what this client does not know, and is not listened to.
  */
 import { generationField, idField, isSlot } from '../schema/field-tables.js'
 import { sectionRule } from '../wire/section.js'
 import { verify } from '../wire/verifier.js'
 import {
-  decodeRow, despawnRow, hashColumn, hashIds, nameRow, putSlot, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn,
+  decodeRow, despawnRow, nameRow, putSlot, showCaptured, spawnRow, touchRow, type NumberArray, type Replica, type ReplicaColumn,
 } from './table.js'
 
 export class BadSection extends Error {}
@@ -26,7 +27,8 @@ export interface SectionView {
 }
 
 const vectorCount = 6
-const dataVector = 0, rangeVector = 1, rowSetVector = 2, columnVector = 3, eventVector = 4, hashVector = 5
+const dataVector = 0, rangeVector = 1, rowSetVector = 2, columnVector = 3, eventVector = 4
+export const hashVector = 5
 
 /** True if the bytes are a section that can be read safely; what its numbers mean is checked while it is applied. */
 export const verifySection = (bytes: Uint8Array): boolean => verify(bytes, 'KSEC', sectionRule)
@@ -52,30 +54,12 @@ export function openSection(message: ArrayBuffer): SectionView | undefined {
   }
 }
 
-const countOf = (section: SectionView, vector: number): number => {
+export const countOf = (section: SectionView, vector: number): number => {
   const at = section.vectors[vector]
   return at === 0 ? 0 : section.u32[(at - 4) >> 2]
 }
 
 export interface ApplyTime { readonly nowMs: number; readonly intervalMs: number }
-
-/** Compares the section's hashes with the replicas as they are before it; gives the columns that differ. */
-export function differingColumns(section: SectionView, replicas: readonly Replica[]): { table: string; field: string }[] {
-  const differing: { table: string; field: string }[] = []
-  if (countOf(section, hashVector) > replicas.reduce((sum, { columns }) => sum + columns.length + 1, 0)) throw new BadSection('there are more hashes than columns')
-  for (let index = 0; index < countOf(section, hashVector); index++) {
-    const at = (section.vectors[hashVector] >> 2) + index * 2
-    const replica = replicas[section.u32[at] & 0xffff], field = section.u32[at] >>> 16, hash = section.u32[at + 1]
-    if (replica === undefined) throw new BadSection('a hash names no table')
-    const column = field === idField ? undefined : replica.columns[field]
-    const own = field === idField ? hashIds(replica) : column === undefined ? undefined : hashColumn(replica, column)
-    if (own !== hash) differing.push({ table: replica.table.name, field: column?.field.name ?? '$id' })
-  }
-  return differing
-}
-
-/** True if the section carries hashes. */
-export const hasHashes = (section: SectionView): boolean => countOf(section, hashVector) > 0
 
 /** True if it is the last chunk of its stream's snapshot. */
 export function isLastChunk(section: SectionView): boolean {
@@ -93,8 +77,8 @@ export const isChunk = (section: SectionView): boolean => countOf(section, range
  */
 interface Budget { bytes: number; rows: number }
 
-export function applySection(section: SectionView, replicas: readonly Replica[], time: ApplyTime): void {
-  const bytes = countOf(section, dataVector), budget: Budget = { bytes, rows: replicas.reduce((sum, { table }) => sum + table.capacity * 2, bytes) }
+export function applySection(section: SectionView, replicas: readonly (Replica | null)[], time: ApplyTime): void {
+  const bytes = countOf(section, dataVector), budget: Budget = { bytes, rows: replicas.reduce((sum, replica) => sum + (replica?.capacity ?? 0) * 2, bytes) }
   clearRanges(section, replicas, budget)
   const columns = countOf(section, columnVector)
   let column = 0
@@ -102,23 +86,29 @@ export function applySection(section: SectionView, replicas: readonly Replica[],
     const at = (section.vectors[rowSetVector] >> 2) + index * 5
     const replica = replicas[section.u32[at] & 0xffff]
     if (replica === undefined) throw new BadSection('a row set names no table')
-    const rows = readRows(section, at, replica.table.capacity, budget)
+    if (replica === null) {
+      while (column < columns && rowSetOf(section, column) === index) column++
+      continue
+    }
+    const rows = readRows(section, at, replica.capacity, budget)
     const what = section.u32[at] >>> 16 & 0xff
     if (what === 1) for (const row of rows) spawnRow(replica, row)
     if (what === 2) for (const row of rows) despawnRow(replica, row)
-    for (; column < columns; column++) {
+    for (; column < columns && rowSetOf(section, column) === index; column++) {
       const word = (section.vectors[columnVector] >> 2) + column * 3
-      if ((section.u32[word] & 0xffff) !== index) break
       applyColumn(section, replica, section.u32[word] >>> 16, rows, dataAt(section, word + 1, budget), section.u32[word + 2], time)
     }
   }
 }
 
-function clearRanges(section: SectionView, replicas: readonly Replica[], budget: Budget): void {
+const rowSetOf = ({ u32, vectors }: SectionView, column: number): number => u32[(vectors[columnVector] >> 2) + column * 3] & 0xffff
+
+function clearRanges(section: SectionView, replicas: readonly (Replica | null)[], budget: Budget): void {
   for (let index = 0; index < countOf(section, rangeVector); index++) {
     const at = (section.vectors[rangeVector] >> 2) + index * 3
     const replica = replicas[section.u32[at] & 0xffff]
     if (replica === undefined) throw new BadSection('a range names no table')
+    if (replica === null) continue
     const first = section.u32[at + 1], end = Math.min(section.u32[at + 2], replica.end)
     spend(budget, 0, Math.max(0, end - first))
     for (let row = first; row < end; row++) despawnRow(replica, row)
@@ -180,7 +170,8 @@ function applyColumn(
     for (let n = 0; n < rows.length; n++) replica.generation[rows[n]] = section.u16[(from >> 1) + n]
     return
   }
-  const column = replica.columns[field]
+  const column = replica.numbered[field]
+  if (column === null) return
   if (column === undefined) throw new BadSection('values name no field')
   if (isSlot(column.field)) return applySlots(section, rows, from, bytes, (row, at, end) => {
     touchRow(replica, column, row, time.nowMs, time.intervalMs)
@@ -196,7 +187,7 @@ function applyNumbers(
   section: SectionView, replica: Replica, column: ReplicaColumn, rows: Uint32Array, from: number, time: ApplyTime,
 ): void {
   const wire = column.wire as NumberArray
-  const lanes = wire.length / replica.table.capacity
+  const lanes = wire.length / replica.capacity
   const Values = wire.constructor as new (buffer: ArrayBufferLike, at: number, length: number) => NumberArray
   const values = new Values(section.u8.buffer, from, rows.length * lanes)
   for (let n = 0; n < rows.length; n++) {
@@ -205,6 +196,7 @@ function applyNumbers(
     for (let lane = 0; lane < lanes; lane++) wire[row * lanes + lane] = values[n * lanes + lane]
     decodeRow(column, row)
   }
+  showCaptured(column, rows)
 }
 
 /** `ignoreBOM` keeps a leading U+FEFF, which is part of the text and of its hash. */

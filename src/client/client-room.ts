@@ -27,7 +27,7 @@ export interface ConnectOptions {
 export type Status = 'live' | 'resuming' | 'closed'
 /**
  * What listeners are told. `rewound`: the room came back from an older snapshot; what was seen since is undone. `detached` and `attached`: the
- * room's `detached` has changed.
+ * room's `detached` has changed. `closed` with the code `update-required`: the room runs another version now, and the page has to be loaded anew.
  */
 export type Told = Status | 'rewound' | 'detached' | 'attached'
 

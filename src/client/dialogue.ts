@@ -2,12 +2,13 @@
 import { monotonicMs } from '../base/clock.js'
 import { leadsOver } from '../base/lineage.js'
 import { KasagiError } from '../base/errors.js'
-import { writeReady, writeResync } from '../wire/client-messages.js'
+import { writeLeave, writeReady, writeResync } from '../wire/client-messages.js'
 import { readServerMessage, type PongMessage, type ResyncedMessage, type ServerMessage, type WelcomeMessage } from '../wire/server-messages.js'
 import { BadSection } from './apply.js'
 import { answerInputs, continueInputs, createInputs } from './inputs.js'
-import { createReplication, expectFrame, expectSections, expectSnapshot, holdSync, loseSync, receiveSection, type Replication } from './replication.js'
-import { callBack, endStay, setDetached, setStatus, tell, type Stay } from './stay.js'
+import { readNumbering } from './numbering.js'
+import { createReplication, expectFrame, expectSections, expectSnapshot, holdSync, loseSync, receiveSection, renumber, type Replication } from './replication.js'
+import { callBack, endStay, setDetached, setStatus, tell, type Stay, type Welcomed } from './stay.js'
 
 /** Takes one message. */
 export function hear(stay: Stay, message: ArrayBuffer): void {
@@ -52,7 +53,18 @@ function notice(stay: Stay, code: string, text: string): void {
 
 /** The first Welcome begins the stay; a later one goes on with it, in the same session or in a new one. */
 function welcome(stay: Stay, given: WelcomeMessage): void {
-  const isResumed = stay.token !== ''
+  const isResumed = stay.token !== '', isFirst = stay.welcomed === undefined
+  const { replication, inputs } = stay.welcomed ??= beginStay(stay, given)
+  stay.welcomed.welcome = given
+  try {
+    const numbering = readNumbering(stay.tables, given, isResumed)
+    renumber(replication, numbering)
+    inputs.places = numbering.inputs
+  } catch (error) {
+    // The page has to be loaded anew, and then comes as another session.
+    stay.transport?.send(writeLeave())
+    return endStay(stay, error instanceof KasagiError ? error : new KasagiError('bad-message', String(error)))
+  }
   stay.token = given.token
   stay.isWelcome = true
   stay.losses = 0
@@ -60,20 +72,18 @@ function welcome(stay: Stay, given: WelcomeMessage): void {
   setDetached(stay, false)
   stay.clockSamples.length = 0
   stay.transport?.send(writeReady(given.generation))
-  if (stay.welcomed === undefined) {
-    const replication = createStayReplication(stay, given.flushHz)
-    const inputs = createInputs(stay.tables.inputs, given.lastInput, (bytes) => { if (stay.isWelcome) stay.transport?.send(bytes) })
-    stay.welcomed = { welcome: given, replication, inputs }
-    return expectSnapshot(replication, given.epoch, given.seq)
-  }
-  const { replication, inputs } = stay.welcomed
+  if (isFirst) return expectSnapshot(replication, given.epoch, given.seq)
   stay.stats.reconnects++
-  stay.welcomed.welcome = given
   continueInputs(inputs, given.lastInput)
   if (!isResumed) return expectSnapshot(replication, given.epoch, given.seq)
   if (isRewound(replication.position, given)) tell(stay, 'rewound')
   holdSync(replication)
 }
+
+const beginStay = (stay: Stay, welcome: WelcomeMessage): Welcomed => ({
+  welcome, replication: createStayReplication(stay, welcome.flushHz),
+  inputs: createInputs(stay.tables.inputs, welcome.lastInput, (bytes) => { if (stay.isWelcome) stay.transport?.send(bytes) }),
+})
 
 /** The room went back behind what this client has seen: its epoch does not continue the client's position. */
 const isRewound = (position: Replication['position'], given: WelcomeMessage): boolean => position.epoch !== 0 && !leadsOver(given, position)

@@ -13,10 +13,12 @@ import { packToBytes } from '../wire/fields.js'
 import type { OwnMessage } from '../wire/server-messages.js'
 
 /** `seq`: of the frame that answered it; it is durable once the room is durable up to there. */
-interface HeldInput { readonly number: number; readonly bytes: Uint8Array; seq: number | undefined }
+interface HeldInput { readonly number: number; readonly input: number; readonly packed: Uint8Array; seq: number | undefined }
 
 export interface Inputs {
   readonly tables: readonly MessageTable[]
+  /** By the server's number of an input its place in `tables`; the server of another connection may have others. */
+  places: readonly number[]
   /** The number of the next input. */
   next: number
   /** Inputs that are neither durable nor refused yet, oldest first. */
@@ -26,7 +28,7 @@ export interface Inputs {
 }
 
 export const createInputs = (tables: readonly MessageTable[], lastInput: number, send: (bytes: Uint8Array) => void): Inputs =>
-  ({ tables, next: lastInput + 1, held: [], asked: new Map(), send })
+  ({ tables, places: [...tables.keys()], next: lastInput + 1, held: [], asked: new Map(), send })
 
 /** Sends an input and returns its number. Throws KasagiError `unknown-input` or `bad-input`, and then no number is used. */
 export function sendInput(inputs: Inputs, name: string, data: Readonly<Record<string, unknown>>): number {
@@ -34,14 +36,15 @@ export function sendInput(inputs: Inputs, name: string, data: Readonly<Record<st
   const input = tables.findIndex((table) => table.name === name)
   if (input < 0) throw new KasagiError('unknown-input', `${name}; inputs: ${tables.map((table) => table.name).join(', ')}`)
   const packed = packToBytes(tables[input].fields, data)
-  const number = inputs.next++
-  const bytes = writeInput(number, input, packed)
-  held.push({ number, bytes, seq: undefined })
+  const number = inputs.next++, one = { number, input, packed, seq: undefined }
+  held.push(one)
   // By numbers, so that sending them all again, with a Skip for each hole, takes no more messages than that.
   if (held[0].number <= number - heldInputsMax) held.shift()
-  inputs.send(bytes)
+  sendHeld(inputs, one)
   return number
 }
+
+const sendHeld = ({ places, send }: Inputs, { number, input, packed }: HeldInput): void => send(writeInput(number, places.indexOf(input), packed))
 
 /** The same, as a promise of the answer. */
 export const askInput = (inputs: Inputs, name: string, data: Readonly<Record<string, unknown>>): Promise<void> =>
@@ -60,13 +63,14 @@ export function answerInputs(inputs: Inputs, { seq, durableSeq, lastInput, wante
 }
 
 /** Sends from `wanted` on, and says of each number that is held no longer that it will not come; of the newest too, or the next input would wait for them. */
-function sendAgain({ held, next, send }: Inputs, wanted: number): void {
+function sendAgain(inputs: Inputs, wanted: number): void {
+  const { held, next, send } = inputs
   let expected = wanted
-  for (const { number, bytes } of held) {
-    if (number < wanted) continue
-    if (number > expected) send(writeSkip(number))
-    send(bytes)
-    expected = number + 1
+  for (const one of held) {
+    if (one.number < wanted) continue
+    if (one.number > expected) send(writeSkip(one.number))
+    sendHeld(inputs, one)
+    expected = one.number + 1
   }
   if (expected < next) send(writeSkip(next))
 }

@@ -6,7 +6,7 @@
 import { monotonicMs } from '../base/clock.js'
 import { codeOfClose, errorEntry, KasagiError } from '../base/errors.js'
 import { nextFloat } from '../base/prng.js'
-import { fieldsOf, schemaHash } from '../schema/tables-of.js'
+import { fieldsOf } from '../schema/tables-of.js'
 import { writeJoin, writePing, writeResync } from '../wire/client-messages.js'
 import { packMatch, packToBytes } from '../wire/fields.js'
 import { hear } from './dialogue.js'
@@ -59,11 +59,11 @@ async function greet(stay: Stay, isCurrent: () => boolean): Promise<void> {
   stay.beat ??= setInterval(() => beat(stay), pingEveryMs)
 }
 
-function joinBytes({ address: { schema, where }, tables, token, welcomed }: Stay, userToken: string | undefined): Uint8Array {
+function joinBytes({ address: { schema, where }, tables, schemaHash, token, welcomed }: Stay, userToken: string | undefined): Uint8Array {
   const resume = token === '' || welcomed === undefined ? undefined
     : { token, ...welcomed.replication.position, firstHeld: firstHeld(welcomed.inputs), lastSent: welcomed.inputs.next - 1 }
   return writeJoin({
-    schema: schema.name, schemaHash: schemaHash(tables), name: where.name, open: opens[where.open ?? 'if-absent'],
+    schema: schema.name, schemaHash, name: where.name, open: opens[where.open ?? 'if-absent'],
     join: packToBytes(tables.join, where.join ?? {}),
     options: where.options === undefined ? new Uint8Array(0) : packToBytes(fieldsOf(schema.options), where.options),
     match: packMatch(fieldsOf(schema.listing), where.match ?? {}), userToken, resume,
@@ -87,10 +87,17 @@ function loseLine(stay: Stay, close?: number): void {
   stay.transport = undefined
   stay.isWelcome = false
   const known = close === undefined ? undefined : codeOfClose(close)
-  const error = stay.notice ?? new KasagiError(known ?? 'connection-lost')
+  let error = stay.notice ?? new KasagiError(known ?? 'connection-lost')
   stay.notice = undefined
   const { welcomed } = stay
-  const mayReturn = errorEntry(known ?? 'connection-lost').reconnect && (error.code !== 'auth-expired' || typeof stay.address.options.token === 'function')
+  // A server of another version. Its field tables, which it sends to who joins without a hash, may yet hold all that this client knows; its join data may not.
+  const asksTables = error.code === 'schema-mismatch' && stay.schemaHash !== 0
+  if (error.code === 'bad-join' && stay.schemaHash === 0) error = new KasagiError('update-required')
+  if (asksTables) {
+    stay.schemaHash = 0
+    if (welcomed === undefined) return openLine(stay)
+  }
+  const mayReturn = asksTables || errorEntry(known ?? 'connection-lost').reconnect && (error.code !== 'auth-expired' || typeof stay.address.options.token === 'function')
   if (welcomed === undefined || !mayReturn) return endStay(stay, error)
   const now = monotonicMs()
   if (stay.losses++ === 0) stay.lostMs = now
@@ -101,7 +108,7 @@ function loseLine(stay: Stay, close?: number): void {
     forgetInputs(welcomed.inputs, error)
   }
   setStatus(stay, 'resuming', error.code)
-  stay.retry = setTimeout(() => openLine(stay), atOnce.has(error.code) && stay.losses <= 3 ? 0 : retryDelayMs(stay.losses))
+  stay.retry = setTimeout(() => openLine(stay), asksTables || atOnce.has(error.code) && stay.losses <= 3 ? 0 : retryDelayMs(stay.losses))
 }
 
 const random = crypto.getRandomValues(new Uint32Array(4))

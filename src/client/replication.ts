@@ -5,10 +5,13 @@
  * gap: one Resync is asked for, and nothing is applied until it is answered. Streams 5 << 24 (addressed events) have no position.
  * A snapshot is kept until its last chunk is in: until then the old world is shown.
  */
-import type { EntityTable, PublicTables } from '../schema/field-tables.js'
+import { unknownBytesMax } from '../base/limits.js'
+import type { EntityTable, MessageTable, PublicTables } from '../schema/field-tables.js'
 import { unpackFields } from '../wire/fields.js'
-import { applySection, BadSection, differingColumns, eventsOf, hasHashes, isChunk, isLastChunk, openSection, type SectionView } from './apply.js'
-import { createReplica, type Replica } from './table.js'
+import { applySection, BadSection, eventsOf, isChunk, isLastChunk, openSection, type SectionView } from './apply.js'
+import { differingColumns, hasHashes } from './hashes.js'
+import type { Numbering } from './numbering.js'
+import { createReplica, fitReplica, type Replica } from './table.js'
 
 const ownRowEvent = 65535
 const addressedKind = 5
@@ -45,11 +48,14 @@ export interface Replication {
 
 interface Inside extends Replication {
   readonly handlers: ReplicationHandlers
+  /** Replicas and events by the server's numbers: null, and a hole, is what this client does not know. */
+  numbered: readonly (Replica | null)[]
+  events: readonly MessageTable[]
   readonly verify: boolean
   /** What has come of the frame that an Own opened, or of a snapshot; its bytes, and how many they may become. */
   open: SectionView[]
   openBytes: number
-  readonly openBytesMax: number
+  openBytesMax: number
   /** Sections of the open frame. */
   expected: number
   /** The snapshot that is on its way, and the kinds of stream whose last chunk has not come yet. */
@@ -61,18 +67,34 @@ interface Inside extends Replication {
 }
 
 export function createReplication(tables: PublicTables, flushHz: number, verify: boolean, handlers: ReplicationHandlers): Replication {
+  const replicas = tables.tables.map((table: EntityTable) => createReplica(table))
   const inside: Inside = {
-    tables, handlers, verify, replicas: tables.tables.map((table: EntityTable) => createReplica(table)),
+    tables, handlers, verify, replicas, numbered: replicas, events: tables.events,
     position: { epoch: 0, seq: 0 }, tick: 0, intervalMs: flushHz > 0 ? 1000 / flushHz : 50, ownRow: undefined, state: 'snapshot',
-    sections: 0, frames: 0, open: [], openBytes: 0, openBytesMax: openBytesMax(tables), expected: 0, arriving: { epoch: 0, seq: 0 }, unfinished: new Set(), applied: new Map(),
+    sections: 0, frames: 0, open: [], openBytes: 0, openBytesMax: openBytesMax(replicas), expected: 0, arriving: { epoch: 0, seq: 0 }, unfinished: new Set(), applied: new Map(),
     lastFrameMs: 0,
   }
   return inside
 }
 
 /** No frame and no snapshot is larger than twice all rows that the tables can hold, with their ids, and a megabyte of events. */
-const openBytesMax = ({ tables }: PublicTables): number =>
-  tables.reduce((sum, { capacity, fields }) => sum + capacity * fields.reduce((bytes, field) => bytes + field.bytes, 66), 2 ** 19) * 2
+const openBytesMax = (replicas: readonly Replica[]): number =>
+  replicas.reduce((sum, { capacity, table }) => sum + capacity * table.fields.reduce((bytes, field) => bytes + field.bytes, 66), 2 ** 19) * 2
+
+/** The server's numbers, from here on; whoever comes back to another one of its room may find another version of it. */
+export function renumber(replication: Replication, { tables, fields, capacities, events }: Numbering): void {
+  const inside = replication as Inside
+  inside.numbered = tables.map((number, at) => {
+    if (number < 0) return null
+    const replica = inside.replicas[number]
+    fitReplica(replica, capacities[at])
+    replica.numbered = fields[at].map((field) => replica.columns[field] ?? null)
+    return replica
+  })
+  inside.events = events.map((number) => inside.tables.events[number])
+  const isAllKnown = ![tables, ...fields].some((numbers) => numbers.includes(-1))
+  inside.openBytesMax = openBytesMax(inside.replicas) + (isAllKnown ? 0 : unknownBytesMax)
+}
 
 /** A snapshot at this position follows: the chunks of the room's stream and of the session's own. */
 export function expectSnapshot(replication: Replication, epoch: number, seq: number): void {
@@ -143,7 +165,7 @@ function applySnapshot(inside: Inside): void {
 }
 
 function apply(inside: Inside, section: SectionView): void {
-  applySection(section, inside.replicas, timeOf(inside))
+  applySection(section, inside.numbered, timeOf(inside))
   takeOwnRow(inside, section)
   inside.applied.set(streamKind(section.stream), section.seq)
   inside.tick = section.tick
@@ -202,7 +224,7 @@ export function loseSync(replication: Replication): void {
 }
 
 function compareHashes(inside: Inside, section: SectionView): void {
-  const differing = differingColumns(section, inside.replicas)
+  const differing = differingColumns(section, inside.numbered)
   if (differing.length > 0) inside.handlers.differs(differing)
 }
 
@@ -226,7 +248,7 @@ function callBack(inside: Inside, frame: readonly SectionView[]): void {
   for (const section of frame) {
     if (section.missedEvents > 0) inside.handlers.missed(section.missedEvents)
     for (const { event, data, at, end } of eventsOf(section)) {
-      const table = inside.tables.events[event]
+      const table = inside.events[event]
       const values = table === undefined ? undefined : unpackFields(table.fields, data, at, end)
       if (values !== undefined) inside.handlers.event(table.name, values)
     }

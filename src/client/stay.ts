@@ -2,6 +2,7 @@
 import type { KasagiError } from '../base/errors.js'
 import type { Schema } from '../schema/fields.js'
 import type { PublicTables } from '../schema/field-tables.js'
+import { schemaHash } from '../schema/tables-of.js'
 import type { WelcomeMessage } from '../wire/server-messages.js'
 import type { ConnectOptions, Stats, Status, Told, Where } from './client-room.js'
 import { refuseAsked, type Inputs } from './inputs.js'
@@ -26,6 +27,8 @@ export interface Address {
 export interface Stay {
   readonly address: Address
   readonly tables: PublicTables
+  /** What a Join says: of the own field tables, or 0 once a server has others, to be sent those. */
+  schemaHash: number
   readonly stats: Stats
   readonly callbacks: Map<string, TableCallbacks>
   readonly onEvent: Map<string, Set<(data: never) => void>>
@@ -59,7 +62,7 @@ export interface Stay {
 }
 
 export const createStay = (address: Address, tables: PublicTables): Stay => ({
-  address, tables,
+  address, tables, schemaHash: schemaHash(tables),
   stats: { pingMs: 0, tickMs: 0, clockOffsetMs: 0, bytesIn: 0, frames: 0, sections: 0, resyncs: 0, reconnects: 0, hashMismatches: 0, missedEvents: 0 },
   callbacks: new Map(), onEvent: new Map(), onFlush: new Set(), onStatus: new Set(), events: [],
   transport: undefined, attempt: 0, isWelcome: false, welcomed: undefined, token: '', status: 'resuming', isDetached: false, notice: undefined,

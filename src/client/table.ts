@@ -1,9 +1,9 @@
 /**
  * A client's replica of one table: wire values as they came, and beside them, where they differ, the values that authors read. Allocated at
- * declared capacity when the room is joined, so a captured column never goes stale. Browser and Node.
+ * declared capacity when the room is joined, so a captured column never goes stale: one that was captured before a newer version of the room made the
+ * table larger has the rows that it has room for. Browser and Node.
  */
 import { assert } from '../base/assert.js'
-import { createLaneHash, finishLaneHash, hashLane } from '../base/hash.js'
 import { isSlot, type EntityTable, type FieldTable } from '../schema/field-tables.js'
 import { dequantize } from '../schema/quantize.js'
 import { unpackSlot } from '../wire/fields.js'
@@ -16,9 +16,11 @@ export type WideArray = BigInt64Array | BigUint64Array
 export interface ReplicaColumn {
   readonly field: FieldTable
   /** Wire values of `field.bytes` each; texts as strings, other slots as their bytes. */
-  readonly wire: NumberArray | WideArray | string[] | Uint8Array[]
+  wire: NumberArray | WideArray | string[] | Uint8Array[]
   /** What authors index: the same array, or the decoded one of a quantized field; of a slot what was decoded since it came, undefined before. */
-  readonly values: NumberArray | WideArray | string[] | unknown[]
+  values: NumberArray | WideArray | string[] | unknown[]
+  /** What authors may have captured of `values` when it was smaller. */
+  readonly captured: ReplicaColumn['values'][]
   smoothing: Smoothing | undefined
 }
 
@@ -27,11 +29,15 @@ export interface Smoothing { readonly from: Float64Array; readonly startMs: Floa
 
 export interface Replica {
   readonly table: EntityTable
-  readonly alive: Uint8Array
-  readonly generation: Uint16Array
+  /** Rows that there is room for: as many as the own table declares, or the server's. */
+  capacity: number
+  alive: Uint8Array
+  generation: Uint16Array
   readonly ids: string[]
   readonly byId: Map<string, number>
   readonly columns: readonly ReplicaColumn[]
+  /** The same by the server's numbers; null is a field that this client does not know. */
+  numbered: readonly (ReplicaColumn | null)[]
   /** Owner fields of rows that everybody sees: no part of a spawn, so a new row must not show its predecessor's. */
   readonly ownerColumns: readonly ReplicaColumn[]
   size: number
@@ -50,28 +56,58 @@ const arrays = {
 /** A slot that never came. */
 const nothing = new Uint8Array(0)
 
-function createColumn(field: FieldTable, rows: number): ReplicaColumn {
+/** Room for the values of so many rows: as they come, and as they are shown. */
+function createValues(field: FieldTable, rows: number): Pick<ReplicaColumn, 'wire' | 'values'> {
   if (field.kind === 'text') {
     const texts = new Array<string>(rows).fill('')
-    return { field, wire: texts, values: texts, smoothing: undefined }
+    return { wire: texts, values: texts }
   }
-  if (isSlot(field)) return { field, wire: new Array<Uint8Array>(rows).fill(nothing), values: new Array<unknown>(rows).fill(undefined), smoothing: undefined }
+  if (isSlot(field)) return { wire: new Array<Uint8Array>(rows).fill(nothing), values: new Array<unknown>(rows).fill(undefined) }
   if (field.kind === 'quantized') {
     const wire = field.bytes === 1 ? new Uint8Array(rows) : field.bytes === 2 ? new Uint16Array(rows) : new Uint32Array(rows)
-    return { field, wire, values: new Float32Array(rows), smoothing: undefined }
+    return { wire, values: new Float32Array(rows) }
   }
   // A ref is 8 bytes: two lanes a row.
   const wire = field.kind === 'ref' ? new Uint32Array(rows * 2) : new arrays[field.kind as keyof typeof arrays](rows)
-  return { field, wire, values: wire, smoothing: undefined }
+  return { wire, values: wire }
 }
 
 export function createReplica(table: EntityTable): Replica {
-  const columns = table.fields.map((field) => createColumn(field, table.capacity))
+  const columns = table.fields.map((field): ReplicaColumn => ({ field, ...createValues(field, table.capacity), captured: [], smoothing: undefined }))
   return {
-    table, alive: new Uint8Array(table.capacity), generation: new Uint16Array(table.capacity), ids: [], byId: new Map(), columns,
+    table, capacity: table.capacity, alive: new Uint8Array(table.capacity), generation: new Uint16Array(table.capacity), ids: [], byId: new Map(), columns, numbered: columns,
     ownerColumns: table.audience === 'everyone' ? columns.filter(({ field }) => field.audience === 'owner') : [],
     size: 0, end: 0, spawned: new Set(), despawned: new Set(), changed: new Map(),
   }
+}
+
+/**
+ * The server's table has so many rows at most: makes room for them, and lets go of those that it cannot have. What grows grows to twice its size at
+ * least, so that however often a server says so, what may have been captured is no more than what is there.
+ */
+export function fitReplica(replica: Replica, rows: number): void {
+  for (let row = rows; row < replica.end; row++) despawnRow(replica, row)
+  if (rows <= replica.capacity) return
+  const capacity = replica.capacity = Math.max(rows, replica.capacity * 2)
+  replica.alive = grown(replica.alive, new Uint8Array(capacity))
+  replica.generation = grown(replica.generation, new Uint16Array(capacity))
+  for (const column of replica.columns) {
+    const { wire, values } = createValues(column.field, capacity)
+    if (!isSlot(column.field)) column.captured.push(column.values)
+    column.wire = grown(column.wire, wire)
+    column.values = grown(column.values, values)
+    if (column.smoothing !== undefined) startSmoothing(column)
+  }
+}
+
+function grown<T extends ArrayLike<unknown>>(from: T, to: T): T {
+  for (let at = 0; at < from.length; at++) (to as { [at: number]: unknown })[at] = from[at]
+  return to
+}
+
+/** Columns captured before the table grew show what they have room for: a typed array ignores what is written behind its end. */
+export function showCaptured({ captured, values }: ReplicaColumn, rows: Iterable<number>): void {
+  for (const earlier of captured) for (const row of rows) (earlier as unknown[])[row] = values[row]
 }
 
 export function spawnRow(replica: Replica, row: number): void {
@@ -79,7 +115,10 @@ export function spawnRow(replica: Replica, row: number): void {
   replica.alive[row] = 1
   replica.end = Math.max(replica.end, row + 1)
   replica.spawned.add(row)
-  for (const column of replica.ownerColumns) clearValue(column, row)
+  for (const column of replica.ownerColumns) {
+    clearValue(column, row)
+    showCaptured(column, [row])
+  }
 }
 
 function clearValue({ field, wire, values, smoothing }: ReplicaColumn, row: number): void {
@@ -158,40 +197,4 @@ export function startSmoothing(column: ReplicaColumn): void {
 /** Copies decoded values of quantized rows. */
 export function decodeRow(column: ReplicaColumn, row: number): void {
   if (column.field.kind === 'quantized') (column.values as NumberArray)[row] = dequantize(column.field, (column.wire as NumberArray)[row])
-}
-
-/** The column's state hash as schema/section.fbs defines it. */
-export function hashColumn(replica: Replica, column: ReplicaColumn): number {
-  const hash = createLaneHash()
-  const { field } = column
-  const lanes = isSlot(field) ? undefined : new DataView((column.wire as NumberArray).buffer)
-  for (let row = 0; row < replica.end; row++) {
-    if (replica.alive[row] === 0) continue
-    hashLane(hash, row)
-    if (lanes === undefined) { hashSlot(hash, (column.wire as (string | Uint8Array)[])[row]); continue }
-    const at = row * field.bytes
-    if (field.bytes === 1) hashLane(hash, lanes.getUint8(at))
-    else if (field.bytes === 2) hashLane(hash, lanes.getUint16(at, true))
-    else for (let lane = 0; lane < field.bytes; lane += 4) hashLane(hash, lanes.getUint32(at + lane, true))
-  }
-  return finishLaneHash(hash)
-}
-
-const encoder = new TextEncoder()
-
-function hashSlot(hash: ReturnType<typeof createLaneHash>, value: string | Uint8Array): void {
-  const bytes = typeof value === 'string' ? encoder.encode(value) : value
-  hashLane(hash, bytes.length)
-  for (let at = 0; at < bytes.length; at += 4) hashLane(hash, bytes[at] | bytes[at + 1] << 8 | bytes[at + 2] << 16 | bytes[at + 3] << 24)
-}
-
-/** The ids' hash: they are a text column without a field. */
-export function hashIds(replica: Replica): number {
-  const hash = createLaneHash()
-  for (let row = 0; row < replica.end; row++) {
-    if (replica.alive[row] === 0) continue
-    hashLane(hash, row)
-    hashSlot(hash, replica.ids[row] ?? '')
-  }
-  return finishLaneHash(hash)
 }

@@ -4,7 +4,10 @@ import { shownValue, slotValue, startSmoothing, type NumberArray, type Replica, 
 
 export type Off = () => void
 
-/** A table: columns under the fields' names, and the members below. Nothing of it can be written. */
+/**
+ * A table: columns under the fields' names, and the members below. Nothing of it can be written. A column of numbers is a longer array once a newer version
+ * of the room has made the table larger; one that was captured before shows the rows that it has room for.
+ */
 export type ClientTable<F extends Fields> = { readonly [K in keyof F]: Readonly<F[K]['$']['column']> } & {
   readonly size: number
   /** The row of this session's own entity, in the schema's `player` table. */
@@ -78,19 +81,17 @@ export function createClientTable(replica: Replica, callbacks: TableCallbacks, c
     onChanged: (callback: (row: number, fields: ReadonlySet<string>) => void) => subscribe(callbacks.changed, callback),
     onDespawned: (callback: (row: number) => void) => subscribe(callbacks.despawned, callback),
   }
-  for (const column of replica.columns) {
-    Object.defineProperty(members, column.field.name, { value: publicColumn(column, context), enumerable: true })
-  }
+  for (const column of replica.columns) Object.defineProperty(members, column.field.name, { get: publicColumn(column, context), enumerable: true })
   return members
 }
 
 const readThroughGet: ReadonlySet<string> = new Set(['bool', 'choice', 'text', 'ref', 'list', 'json', 'optional'])
 const notSmooth: ReadonlySet<string> = new Set([...readThroughGet, 'u64', 'i64'])
 
-/** Numbers are the typed array itself; all else reads through `get`. */
-function publicColumn(column: ReplicaColumn, context: TableContext): NumberArray | WideArray | Pick<Column<unknown>, 'get'> {
-  const { kind } = column.field
-  return readThroughGet.has(kind) ? { get: (row: number) => readValue(column, row, context) } : column.values as NumberArray
+/** Gives the column: of numbers the typed array itself, which is another once the table has grown; all else reads through `get`. */
+function publicColumn(column: ReplicaColumn, context: TableContext): () => NumberArray | WideArray | Pick<Column<unknown>, 'get'> {
+  const reader = { get: (row: number) => readValue(column, row, context) }
+  return readThroughGet.has(column.field.kind) ? () => reader : () => column.values as NumberArray
 }
 
 /** One value as authors see it. */

@@ -1,5 +1,5 @@
 /** What a server says beside sections (schema/server.fbs): writers for the server, one reader for the SDK. */
-import { Builder, ByteBuffer } from 'flatbuffers'
+import { Builder } from 'flatbuffers'
 import { Nack } from '../../schema/generated/kasagi/wire/nack.js'
 import { Notice } from '../../schema/generated/kasagi/wire/notice.js'
 import { Own } from '../../schema/generated/kasagi/wire/own.js'
@@ -9,6 +9,7 @@ import { Resynced } from '../../schema/generated/kasagi/wire/resynced.js'
 import { ServerBody } from '../../schema/generated/kasagi/wire/server-body.js'
 import { ServerMessage as ServerMessageTable } from '../../schema/generated/kasagi/wire/server-message.js'
 import { Welcome } from '../../schema/generated/kasagi/wire/welcome.js'
+import { readF32, readF64, readTable, readTables, readText, readU32, readU8, readWide, rootTable, type Table } from './reader.js'
 import { scalar, string, struct, verify, type TableRule } from './verifier.js'
 
 export interface NackMessage { readonly number: number; readonly code: string; readonly text: string }
@@ -172,47 +173,32 @@ export function writePong({ sent, serverMs, tickMs }: PongMessage): Uint8Array {
   return finish(builder, ServerBody.Pong, Pong.createPong(builder, sent, serverMs, tickMs))
 }
 
-const positionOf = (at: Position): PositionFields =>
-  ({ epoch: wide(at.epochLow(), at.epochHigh()), seq: wide(at.seqLow(), at.seqHigh()) })
+const readPosition = (table: Table, field: number): PositionFields => ({ epoch: readWide(table, field, 0), seq: readWide(table, field, 1) })
 
 /** Reads a server's message; undefined if it is none: a section, say, or broken. Clients do not trust blindly either. */
 export function readServerMessage(bytes: Uint8Array): ServerMessage | undefined {
   if (!verifyServerMessage(bytes)) return undefined
-  const message = ServerMessageTable.getRootAsServerMessage(new ByteBuffer(bytes))
-  switch (message.bodyType()) {
-    case ServerBody.Welcome: return { kind: 'welcome', welcome: readWelcome(message.body(new Welcome()) as Welcome) }
-    case ServerBody.Own: return { kind: 'own', own: readOwn(message.body(new Own()) as Own) }
-    case ServerBody.Notice: {
-      const body = message.body(new Notice()) as Notice
-      return { kind: 'notice', code: body.code()!, text: body.text() ?? '' }
-    }
-    case ServerBody.Resynced: {
-      const body = message.body(new Resynced()) as Resynced
-      return { kind: 'resynced', resynced: { kind: body.kind(), rewound: body.rewound(), ...positionOf(body.position()!) } }
-    }
-    case ServerBody.Pong: {
-      const body = message.body(new Pong()) as Pong
-      return { kind: 'pong', pong: { sent: body.sent(), serverMs: body.serverMs(), tickMs: body.tickMs() } }
-    }
+  const message = rootTable(bytes), body = readTable(message, 1)
+  switch (readU8(message, 0)) {
+    case ServerBody.Welcome: return { kind: 'welcome', welcome: readWelcome(body) }
+    case ServerBody.Own: return { kind: 'own', own: readOwn(body) }
+    case ServerBody.Notice: return { kind: 'notice', code: readText(body, 0), text: readText(body, 1) }
+    case ServerBody.Resynced: return { kind: 'resynced', resynced: { kind: readU8(body, 0), rewound: readU8(body, 2) !== 0, ...readPosition(body, 1) } }
+    case ServerBody.Pong: return { kind: 'pong', pong: { sent: readF64(body, 0), serverMs: readF64(body, 1), tickMs: readF32(body, 2) } }
     default: return undefined
   }
 }
 
-const readWelcome = (body: Welcome): WelcomeMessage => ({
-  ...positionOf(body.position()!),
-  parentEpoch: wide(body.parentEpochLow(), body.parentEpochHigh()), forkSeq: wide(body.forkSeqLow(), body.forkSeqHigh()),
-  tick: body.tick(), tickHz: body.tickHz(), flushHz: body.flushHz(), roomId: body.roomId()!, sessionId: body.sessionId()!,
-  slot: body.slot(), lastInput: body.lastInput(), schemaHash: body.schemaHash(), schema: body.schema() ?? '', token: body.token() ?? '',
-  generation: body.generation(),
+const readWelcome = (body: Table): WelcomeMessage => ({
+  ...readPosition(body, 0),
+  parentEpoch: wide(readU32(body, 1), readU32(body, 2)), forkSeq: wide(readU32(body, 3), readU32(body, 4)),
+  tick: readU32(body, 5), tickHz: readF32(body, 6), flushHz: readF32(body, 7), roomId: readText(body, 8), sessionId: readText(body, 9),
+  slot: readU32(body, 10), lastInput: readU32(body, 11), schemaHash: readU32(body, 12), schema: readText(body, 13), token: readText(body, 14),
+  generation: readU32(body, 15),
 })
 
-function readOwn(body: Own): OwnMessage {
-  const nacks = Array.from({ length: body.nacksLength() }, (_, index) => {
-    const nack = body.nacks(index)!
-    return { number: nack.number(), code: nack.code()!, text: nack.text() ?? '' }
-  })
-  return {
-    ...positionOf(body.position()!), durableSeq: wide(body.durableSeqLow(), body.durableSeqHigh()),
-    lastInput: body.lastInput(), wanted: body.wanted(), sections: body.sections(), nacks,
-  }
-}
+const readOwn = (body: Table): OwnMessage => ({
+  ...readPosition(body, 0), durableSeq: wide(readU32(body, 1), readU32(body, 2)),
+  lastInput: readU32(body, 3), wanted: readU32(body, 4), sections: readU32(body, 5),
+  nacks: readTables(body, 6).map((nack) => ({ number: readU32(nack, 0), code: readText(nack, 1), text: readText(nack, 2) })),
+})

@@ -1,7 +1,8 @@
 /** Sections on replicas: what they mean, and that broken ones are refused by name. */
 import { describe, expect, it } from 'vitest'
 import { nextInt, seedPrng } from '../../src/base/prng.js'
-import { applySection, BadSection, differingColumns, openSection, verifySection } from '../../src/client/apply.js'
+import { applySection, BadSection, openSection, verifySection } from '../../src/client/apply.js'
+import { differingColumns } from '../../src/client/hashes.js'
 import { createReplica, type Replica } from '../../src/client/table.js'
 import {
   bitmap, cards, changed, despawned, field, gaps, range, section, setHp, spawned, tables, texts, thing, things, type SectionSpec,

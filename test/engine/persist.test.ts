@@ -181,7 +181,7 @@ describe('persistence', () => {
     await server.kill('SIGTERM')
     writeFileSync(file, changed.replace('import { choice', 'import { f64, u8, choice').replace('label: text(12)', 'label: text(4)'))
     await server.start()
-    await expect(connect(server.url).join(newer, { name: 'main', join: { name: 'bob' } })).rejects.toMatchObject({ code: 'schema-mismatch' })
+    await expect(connect(server.url).join(newer, { name: 'main', join: { name: 'bob' } })).rejects.toMatchObject({ code: 'room-failed' })
     const shorter = defineSchema('vault', { ...newer, tables: { ...newer.tables, things: table({ x: quantized(0, 1000, 0.1), label: text(4) }, { capacity: 500 }) } })
     await expect(connect(server.url).join(shorter, { name: 'main', join: { name: 'bob' } })).rejects.toMatchObject({ code: 'room-failed' })
     expect(server.output).toContain('things.label: what is stored as text(12) does not fit text(4): needs migrate')

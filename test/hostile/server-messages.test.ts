@@ -1,7 +1,8 @@
 /** A server that is hostile, or broken, against the SDK: no page hangs, throws or grows without end, and an honest snapshot mends what it has done. */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { applySection, differingColumns, eventsOf, openSection } from '../../src/client/apply.js'
+import { applySection, eventsOf, openSection } from '../../src/client/apply.js'
+import { differingColumns } from '../../src/client/hashes.js'
 import { createReplication, expectFrame, expectSnapshot, receiveSection } from '../../src/client/replication.js'
 import { createReplica, type Replica } from '../../src/client/table.js'
 import { defineSchema, table, text, u8 } from '../../src/schema/index.js'
