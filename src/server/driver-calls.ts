@@ -110,7 +110,8 @@ async function load({ backplane }: Driver, { id, type }: RoomEntry): Promise<Sto
       const opened = openPeerRecord(record)
       if (opened === undefined) throw new KasagiError('data-bad', `a record in the log of ${id} is none`)
       if (!continues(position, opened.head)) continue
-      records.push(opened.bytes)
+      // A copy: it is posted to the worker, and a view would take along all that it is a view of.
+      records.push(opened.bytes.slice())
       position = { epoch: opened.head.epoch, seq: opened.head.seq }
       lineage = extend(lineage, opened.head)
     }
