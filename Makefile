@@ -4,7 +4,7 @@
 .SILENT:
 
 PORT ?= 9001
-SOURCES := $(shell find src workers schema -type f \( -name '*.ts' -o -name '*.json' \) 2>/dev/null) $(shell find bench -name '*.ts')
+SOURCES := $(shell find src workers schema -type f \( -name '*.ts' -o -name '*.json' \) 2>/dev/null) $(shell find bench test/support -name '*.ts')
 
 help: ## this list
 	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'

@@ -6,10 +6,10 @@ import { startRedis } from '../test/support/redis.js'
 import { measureCrowd } from './cluster/crowd.js'
 import { measureFollowing } from './cluster/following.js'
 import { startInstance } from './cluster/instances.js'
-import { measureLatency, type Measured } from './cluster/latency.js'
+import { measureLatency } from './cluster/latency.js'
 import { measurePublishing } from './cluster/publishing.js'
 import { createSteal } from './paired.js'
-import { printFigures, printTargets, writeReport } from './report.js'
+import { printFigures, printTargets, writeReport, type Measured } from './report.js'
 
 const steal = createSteal(), parts: Measured[] = []
 const isWanted = (part: string): boolean => (process.env.PART ?? part) === part

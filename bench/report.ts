@@ -9,6 +9,8 @@ export interface Target {
   readonly id: string; readonly what: string; readonly unit: string; readonly limit: number
   readonly median: number; readonly low: number; readonly high: number; readonly verdict: 'met' | 'missed' | 'undecided'
 }
+/** What a part of a bench has found out. */
+export interface Measured { readonly figures: Figure[]; readonly ratios: Record<string, number>; readonly targets: Target[] }
 interface Report { machine: Record<string, unknown>; results: Figure[]; ratios: Record<string, number>; targets?: Target[] }
 
 /** A smoke run's figures say nothing: they must not take the place of measured ones. */

@@ -7,8 +7,7 @@ import type { RedisServer } from '../../test/support/redis.js'
 import { startChild, type Child } from '../child.js'
 import { mainThreadNs, watch } from '../cpu.js'
 import { isSmoke, judge, takeWindows, type Steal } from '../paired.js'
-import { figure, median, type Figure } from '../report.js'
-import type { Measured } from './latency.js'
+import { figure, median, type Measured } from '../report.js'
 
 const counts = isSmoke ? [5] : [20, 200], limit = 1.1
 const windowMs = isSmoke ? 300 : 1500
@@ -47,7 +46,7 @@ export async function measureCrowd(redis: RedisServer, [owner, edge]: readonly S
       console.log(`  ${id}: main threads: ${busy()}`)
       const wrong = await clients.ask<string>({ kind: 'check' })
       if (wrong !== '') throw new Error(`${id}: ${wrong}`)
-      measured.figures.push(...subjects.map((subject, index): Figure => figure(id, subject, 'main-thread CPU per delivery', 'us', windows.map((each) => each[index]))))
+      measured.figures.push(...subjects.map((subject, index) => figure(id, subject, 'main-thread CPU per delivery', 'us', windows.map((each) => each[index]))))
       const ratios = windows.map(([local, , followed]) => followed / local)
       measured.ratios[id] = median(ratios)
       // With few clients a record's own way through Redis is most of it: told, and no target.

@@ -3,10 +3,12 @@
  * connected. Two arenas in this thread; timed are `flushRoom`, without the author's mutation, and what an edge's worker does from its input ring to committed
  * state. In a loop, and 20 times a second, when caches are cold.
  */
-import { atInputRing } from '../../src/memory/arena-layout.js'
 import { inputRingBytes } from '../../src/base/limits.js'
+import { atInputRing } from '../../src/memory/arena-layout.js'
 import { send, toWorker } from '../../src/memory/crossing.js'
-import { createRingReader, createRingWriter } from '../../src/memory/ring.js'
+import { createRingReader, createRingWriter, read, release } from '../../src/memory/ring.js'
+import { atReleasedSeq } from '../../src/memory/room-layout.js'
+import { storeWide } from '../../src/memory/views.js'
 import { createSectionWriter } from '../../src/wire/section.js'
 import { openArea } from '../../workers/area.js'
 import { flushRoom } from '../../workers/flush.js'
@@ -18,17 +20,21 @@ import type { Actor } from '../../workers/room-actor.js'
 import { putStored } from '../../workers/stored-room.js'
 import { contextOf, createBenchWorker, createMovingRoom, type BenchWorker, type MovingRoom } from '../moving-room.js'
 import { isSmoke, judge, takeWindows, type Steal } from '../paired.js'
-import { figure, median, type Figure } from '../report.js'
-import type { Measured } from './latency.js'
-import { storeWide } from '../../src/memory/views.js'
-import { atReleasedSeq } from '../../src/memory/room-layout.js'
-import { read, release } from '../../src/memory/ring.js'
+import { figure, median, type Measured } from '../report.js'
 
 const entities = 10_000, limit = 0.6
 const halfTickMs = 25
 
 interface Pair { readonly owner: MovingRoom; readonly ownerWorker: BenchWorker; readonly edge: Edge }
-interface Edge { readonly worker: BenchWorker; readonly actor: Actor; /** Puts a record into the input ring. */ tell(record: Uint8Array): void; /** What its worker does next. */ drain(): void; letGo(): void }
+interface Edge {
+  readonly worker: BenchWorker
+  readonly actor: Actor
+  /** Puts a record into the input ring. */
+  tell(record: Uint8Array): void
+  /** What its worker does then. */
+  drain(): void
+  letGo(): void
+}
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 const nothing = (): void => {}
@@ -132,9 +138,9 @@ export async function measureFollowing(steal: Steal): Promise<Measured> {
     check(pair)
     for (const [cadence, steps, pause] of [['loop', isSmoke ? 20 : 200, undefined], ['20-hz', isSmoke ? 4 : 20, () => sleep(halfTickMs)]] as const) {
       const id = `cluster/${name}-${cadence}`, windows = await takeWindows(id, steal, () => take(steps, pause))
-      const figures: Figure[] = [figure(id, 'the owner flushes', 'CPU per record', 'us', windows.map(([flushed]) => flushed)), figure(id, 'an edge follows', 'CPU per record', 'us', windows.map(([, followed]) => followed))]
       const ratios = windows.map(([flushed, followed]) => followed / flushed)
-      measured.figures.push(...figures)
+      measured.figures.push(figure(id, 'the owner flushes', 'CPU per record', 'us', windows.map(([flushed]) => flushed)))
+      measured.figures.push(figure(id, 'an edge follows', 'CPU per record', 'us', windows.map(([, followed]) => followed)))
       measured.ratios[id] = median(ratios)
       measured.targets.push(judge(id, 'an edge\'s worker per record, the owner\'s per flush', 'x', limit, ratios))
     }

@@ -16,7 +16,7 @@ import { until } from '../../test/support/until.js'
 import { startChild } from '../child.js'
 import { watch } from '../cpu.js'
 import { isSmoke, judge, takeWindows, type Steal } from '../paired.js'
-import { figure, median, type Figure, type Target } from '../report.js'
+import { figure, median, type Measured } from '../report.js'
 import { ping } from './project/shared/shapes.js'
 
 const id = 'cluster/latency', limitUs = 150
@@ -114,8 +114,6 @@ async function check(rooms: readonly PingRoom[]): Promise<void> {
   if (rooms.some(({ stats }) => stats.hashMismatches > 0)) throw new Error(`${id}: an instance shows another state than its owner`)
 }
 
-export interface Measured { readonly figures: Figure[]; readonly ratios: Record<string, number>; readonly targets: Target[] }
-
 export async function measureLatency(redis: RedisServer, instances: readonly ServeProcess[], steal: Steal): Promise<Measured> {
   const [owner, first, second] = instances
   // The first to come makes its instance the owner.
@@ -127,7 +125,7 @@ export async function measureLatency(redis: RedisServer, instances: readonly Ser
   const edges = inRoom('from edge to edge', atFirst, atSecond), local = inRoom('both on the owner', atOwner, besideOwner)
   const plain = await throughRedis(redis, bytes), thread = await throughThread(), all = [edges, local, plain, thread]
   for (const contestant of all) for (let n = 0; n < (isSmoke ? 20 : 200); n++) await contestant.turn()
-  const busy = watch([{ name: 'this process', pid: process.pid }, { name: 'owner', pid: owner.pid() }, { name: 'edges', pid: first.pid() }, { name: '', pid: second.pid() }])
+  const busy = watch([{ name: 'this process', pid: process.pid }, { name: 'the owner', pid: owner.pid() }, { name: 'the input\'s edge', pid: first.pid() }, { name: 'the other edge', pid: second.pid() }])
   const windows = await takeWindows(id, steal, async () => {
     const medians: number[] = []
     for (const contestant of all) medians.push(median(await measure(contestant)))

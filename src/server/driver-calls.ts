@@ -116,7 +116,8 @@ export async function loadStored(backplane: Backplane, roomId: string, isLogged:
       if (opened === undefined) throw new KasagiError('data-bad', `a record in the log of ${roomId} is none`)
       if (!continues(position, opened.head)) continue
       if (opened.head.seq > through) break
-      records.push(opened.bytes)
+      // A copy: it is posted to the worker, and a view would take along all that it is a view of.
+      records.push(new Uint8Array(opened.bytes))
       position = { epoch: opened.head.epoch, seq: opened.head.seq }
       lineage = extend(lineage, opened.head)
     }

@@ -125,6 +125,14 @@ export function readRecordHead(views: WordViews, at: number): RecordHead {
   }
 }
 
+/** The same of bytes that lie anywhere, and that {@link recordRule} has passed. */
+export function readReceivedHead(bytes: Uint8Array): RecordHead {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length), table = view.getUint32(0, true)
+  const from = table + view.getUint16(table - view.getInt32(table, true) + 4, true)
+  const word = (index: number): number => view.getUint32(from + index * 4, true), wide = (index: number): number => word(index) + word(index + 1) * 0x1_0000_0000
+  return { epoch: wide(0), seq: wide(2), durableSeq: wide(4), parentEpoch: wide(6), forkSeq: wide(8), journalThrough: wide(10), tick: word(12), instance: word(13) }
+}
+
 export interface SectionRef { readonly stream: number; readonly audience: number; readonly address: number; readonly bytes: number }
 export interface Route { readonly slot: number; readonly connection: number; readonly appliedThrough: number; readonly flags: number; readonly section: number }
 

@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest'
 import { Record as RecordTable } from '../../schema/generated/kasagi/wire/record.js'
 import { Section } from '../../schema/generated/kasagi/wire/section.js'
 import { openSection } from '../../src/client/apply.js'
-import { addNack, addReceiver, addRoute, addSection, beginRecord, createRecordWriter, finishRecord, readNacks, readReceivers, readRecordHead, readRoutes, readSections } from '../../src/wire/record.js'
+import { addNack, addReceiver, addRoute, addSection, beginRecord, createRecordWriter, finishRecord, readNacks, readReceivedHead, readReceivers, readRecordHead, readRoutes, readSections, recordRule } from '../../src/wire/record.js'
 import { addColumn, addEvent, addHash, addRange, addRowSet, beginSection, createSectionWriter, finishSection, readSectionHead } from '../../src/wire/section.js'
+import { verify } from '../../src/wire/verifier.js'
 import { createViews } from '../../src/memory/views.js'
 
 const head = { epoch: 2 ** 41 + 5, seq: 2 ** 33 + 7, prevSeq: 2 ** 33 + 1, tick: 99, stream: 2 << 24 | 3 }
@@ -59,6 +60,9 @@ describe('section', () => {
     const recordHead = { epoch: head.epoch, seq: head.seq, durableSeq: 3, parentEpoch: 2 ** 40, forkSeq: 1, journalThrough: 2 ** 32 + 1, tick: 9, instance: 0 }
     const bytes = finishRecord(writer, recordHead)
     expect(readRecordHead(views, 128)).toEqual(recordHead)
+    // As it comes over a socket: anywhere.
+    const received = new Uint8Array([1, 2, 3, ...views.u8.slice(128, 128 + bytes)]).subarray(3)
+    expect([verify(received, 'KREC', recordRule), readReceivedHead(received)]).toEqual([true, recordHead])
     expect(readRoutes(views, 128)).toEqual([{ slot: 7, connection: 1234, appliedThrough: 56, flags: 1, section: 1 }, { slot: 8, connection: 1235, appliedThrough: 0, flags: 2, section: -1 }])
     expect(readReceivers(views, 128)).toEqual([{ slot: 7, section: 0 }])
     const [nack] = readNacks(views, 128)
