@@ -11,14 +11,19 @@ import { cutJournal, dropEntries, lastNumber } from '../src/memory/journal.js'
 import { atEpoch, atFollows, atForkSeq, atJournalThrough, atParentEpoch } from '../src/memory/room-layout.js'
 import { canClaim } from '../src/memory/ring.js'
 import { writeWide } from '../src/memory/views.js'
-import { readRecordHead } from '../src/wire/record.js'
+import { readRecordHead, readSections } from '../src/wire/record.js'
+import { roomStream } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
 import { isRecord } from './check-record.js'
 import { finishCommit, type Flusher } from './flush.js'
+import { differingColumn } from './hashes.js'
 import { committedSeq, enterRecord, reserveRecord, storePending } from './history.js'
 
-/** What became of a record: `repeat` was here already; behind a gap, without space or bad, it was not taken, and nothing has changed. */
-export type Followed = 'applied' | 'repeat' | 'gap' | 'no-space' | 'bad-record'
+/**
+ * What became of a record: `repeat` was here already; behind a gap, without space or bad, it was not taken, and nothing has changed; nor if it `differs`: its
+ * owner says by hash that the state before it is another, in this table and column.
+ */
+export type Followed = 'applied' | 'repeat' | 'gap' | 'no-space' | 'bad-record' | `differs ${string}`
 
 /** Takes the record of `bytes` bytes at `at`, a multiple of 8. */
 export function followRecord(flusher: Flusher, room: ActiveRoom, at: number, bytes: number): Followed {
@@ -27,6 +32,9 @@ export function followRecord(flusher: Flusher, room: ActiveRoom, at: number, byt
   const head = readRecordHead(arena, at), position = positionOf({ epoch: room.epoch, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, seq: committedSeq(arena, layout) })
   if (head.epoch === position.epoch && head.seq <= position.seq) return 'repeat'
   if (!continues(position, head)) return 'gap'
+  const section = readSections(arena, at).find(({ stream }) => stream === roomStream)
+  const differing = section === undefined ? undefined : differingColumn(room, section.address)
+  if (differing !== undefined) return `differs ${differing}`
   const address = reserveRecord(arena, layout, bytes)
   if (address === 0 || !canClaim(flusher.output, recordWords * 4)) return 'no-space'
   arena.kernels.copy(address, at, bytes)

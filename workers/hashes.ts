@@ -2,7 +2,8 @@
 import { idField, isSlot } from '../src/schema/field-tables.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
-import { addHash, type SectionWriter } from '../src/wire/section.js'
+import { vectorAt, vectorLength } from '../src/wire/envelope.js'
+import { addHash, hashWords, sectionVectors, type SectionWriter } from '../src/wire/section.js'
 import type { ActiveRoom } from './active-room.js'
 
 /** Adds a hash for each public column of the room's stream. */
@@ -18,6 +19,19 @@ export function putHashes(room: ActiveRoom, section: SectionWriter): void {
       addHash(section, index.tables[layout.index], index.fields[layout.index][field], hashOf(room.arena, layout, column, words))
     }
   }
+}
+
+/** The first column, as `table.field`, whose committed values are not what the owner's section at `section` says they were before it; undefined: none differs. */
+export function differingColumn({ arena, layout, type: { index } }: ActiveRoom, section: number): string | undefined {
+  const from = vectorAt(arena, section, sectionVectors.hashes)
+  for (let word = from >>> 2, end = word + vectorLength(arena, from) * hashWords; word < end; word += hashWords) {
+    const table = layout.tables[index.tablesToFull[arena.u32[word] & 0xffff]], number = arena.u32[word] >>> 16
+    const column = number === idField ? table?.id : table?.columns[index.fieldsToFull[table.index][number]]
+    if (column === undefined) return 'a column that there is not'
+    const words = arena.kernels.lastWord(table.aliveCommitted, table.words)
+    if (hashOf(arena, table, column, words) >>> 0 !== arena.u32[word + 1]) return `${table.table.name}.${column.field.name}`
+  }
+  return undefined
 }
 
 const hashOf = ({ kernels }: Arena, layout: TableLayout, { field, committed }: ColumnLayout, words: number): number =>

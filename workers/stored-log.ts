@@ -93,7 +93,7 @@ function publicReplica(full: Replica, numbers: readonly number[]): Replica {
   const columns: ReplicaColumn[] = []
   numbers.forEach((number, index) => { if (number >= 0) columns[number] = full.columns[index] })
   return {
-    ...full, columns,
+    ...full, columns, numbered: columns,
     get size() { return full.size }, set size(size) { full.size = size },
     get end() { return full.end }, set end(end) { full.end = end },
   }

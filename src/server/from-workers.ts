@@ -85,7 +85,10 @@ export function createLinkHandlers(hearers: Hearers): LinkHandlers {
       if (isRemote(room, connection)) return void room.peers.send(instanceOf(connection), room, { kind: 'unjournaled', slot, connection, number, code })
       takeNack(sessions, room, connection, number, code)
     }),
-    behind: (_, key) => withRoom(key, (room) => replicaBroke(rooms.driver, room)),
+    behind: (_, key, why) => withRoom(key, (room) => {
+      reports.replicaBroke(room, why)
+      replicaBroke(rooms.driver, room)
+    }),
     answer: (link, post) => withRoom(post.roomKey, (room) => {
       const data = link.arena.u8.slice(post.address, post.address + post.bytes)
       storeWord(link.arena, room.base + atSnapshotBusy, 0)

@@ -59,6 +59,7 @@ export function createMetrics() {
     roomsRun: gauge('rooms_run', 'Rooms by what this instance does with them: runs, follows, or looks for who runs them', 'role'),
     takeovers: counter('takeovers_total', 'Rooms that another instance had run and that are run here since', 'type'),
     roomsDetached: counter('detached_total', 'Times that a room was cut off from its owner, or its owner from Redis', 'type'),
+    replicasBroken: counter('replicas_broken_total', 'Times that a followed room was fetched anew, because a record did not continue it, could not be read, or its state hash differed', 'type', 'reason'),
     discarded: counter('records_discarded_total', 'Records that were made or seen here and are undone, because the room went on elsewhere', 'type'),
     storesStale: counter('stores_stale_total', 'Snapshots that were not stored because another instance has the room'),
     peersRefused: counter('peer_messages_refused_total', 'What came through Redis and was no message of an instance'),

@@ -111,6 +111,14 @@ export function createReports(log: Logger, metrics: Metrics) {
       if (!isDetached) log.info({ room: id, ...counted(left) }, `${id} is attached again`)
       else log.warn({ room: id, ...counted(left) }, isOwner ? `${id} plays on alone: its lease could not be renewed in time` : `${id} is not heard any more: its owner is looked for`)
     },
+    /** `why`: a word of workers/following.ts. */
+    replicaBroke: ({ id, type }: RoomEntry, why: string) => {
+      const [reason, column] = why.split(' ')
+      metrics.replicasBroken.inc({ type: type.name, reason })
+      const left = reason === 'gap' ? undefined : often.take(`replica ${reason}`)
+      const what = reason === 'differs' ? `differs from its owner's in ${column}; please report it` : 'cannot take a record of its owner'
+      if (left !== undefined) log.error({ room: id, reason, column, ...counted(left) }, `${id}: what this instance has of it ${what}. It is fetched anew`)
+    },
     discarded: ({ id, type }: RoomEntry, records: number) => {
       metrics.discarded.inc({ type: type.name }, records)
       const left = often.take('discarded')

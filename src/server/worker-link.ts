@@ -5,7 +5,7 @@
 import { inputRingBytes } from '../base/limits.js'
 import { createArena, disarmDoorbell, type Arena } from '../memory/arena.js'
 import { atInputRing, atOutputRing, atWake, outputRingBytes } from '../memory/arena-layout.js'
-import { bytesBehind, closedWords, failedWords, listingWords, nackWords, refusedWords, send, snapshotWords, targetWords, textBehind, toMain } from '../memory/crossing.js'
+import { behindWords, bytesBehind, closedWords, failedWords, listingWords, nackWords, refusedWords, send, snapshotWords, targetWords, textBehind, toMain } from '../memory/crossing.js'
 import { createRingReader, createRingWriter, read, release, wake, type RingReader, type RingWriter } from '../memory/ring.js'
 
 /** A client that is to get it, and what its Welcome says of its session. */
@@ -36,7 +36,7 @@ export interface LinkHandlers {
   closed(link: WorkerLink, roomKey: number, isKept: boolean, code: string): void
   store(link: WorkerLink, post: StorePost): void
   /** A followed room could not take a record. */
-  behind(link: WorkerLink, roomKey: number): void
+  behind(link: WorkerLink, roomKey: number, why: string): void
   answer(link: WorkerLink, post: AnswerPost): void
   halted(link: WorkerLink, roomKey: number): void
   /** `packed`: the listing's fields. */
@@ -108,7 +108,7 @@ function handOn(link: WorkerLink, at: number, handlers: LinkHandlers): void {
     case toMain.nack: return handlers.nack(link, key, u32[word + 1], wideAt(link, word + 2), u32[word + 4], textBehind(ring, at, nackWords))
     case toMain.closed: return handlers.closed(link, key, u32[word + 1] === 1, textBehind(ring, at, closedWords))
     case toMain.listing: return handlers.listing(link, key, u32[word + 1] === 1, u32[word + 2], bytesBehind(ring, at, listingWords))
-    case toMain.behind: return handlers.behind(link, key)
+    case toMain.behind: return handlers.behind(link, key, textBehind(ring, at, behindWords))
     case toMain.answer: return handlers.answer(link, readAnswerPost(link, word))
     case toMain.halted: return handlers.halted(link, key)
     case toMain.store: return handlers.store(link, readStorePost(link, word))

@@ -80,6 +80,20 @@ describe('following', () => {
     expect(follower.published.length).toBe(400)
   })
 
+  it('following: an owner that says by hash that the state is another is believed: nothing more is taken, and the column is named', () => {
+    const owner = createOwner(), follower = follow(owner), { arena, actor: { room: { layout } } } = follower, [, things] = layout.tables
+    const { committed: hp } = things.columns.find(({ field }) => field.name === 'hp')!
+    let told = ''
+    for (let n = 0; n < 150 && !told.startsWith('differs'); n++) {
+      const seq = turn(owner), living = Array.from({ length: things.rows }, (_, row) => row).find((row) => (arena.u32[(things.aliveCommitted >>> 2) + (row >>> 5)] >>> (row & 31) & 1) === 1)!
+      // One bit of one value, just before; what its owner writes next may mend it.
+      arena.u16[(hp >>> 1) + living] ^= 1
+      told = give(owner, follower, seq)
+      if (told === 'applied') arena.u16[(hp >>> 1) + living] ^= 1
+    }
+    expect(told, `SEED=${seed}`).toBe('differs things.hp')
+  })
+
   it('following: a repeat moves nothing, and a gap is told', () => {
     const owner = createOwner(), follower = follow(owner), first = turn(owner)
     expect(give(owner, follower, first)).toBe('applied')
