@@ -21,7 +21,7 @@ export function becomeEdge<B>({ room, nowMs, effects }: Turn<B>, owner: number):
   if (room.role === 'owning' || room.role === 'handing') effects.push({ kind: 'follow' })
   if (room.position !== undefined) room.lineage = upTo(room.lineage, room.position)
   Object.assign(room, {
-    role: 'following', epoch: 0, gather: undefined, handing: undefined, isDetached: false, isPaused: false, leaseEndMs: 0,
+    role: 'following', epoch: 0, gather: undefined, handing: undefined, isPaused: false, leaseEndMs: 0,
     owner, isOwnerRunning: false, isSilent: false, heardMs: nowMs, question: undefined, waiting: [], presentAtMs: nowMs,
   } satisfies Partial<Ownership<B>>)
   room.peers.clear()
@@ -42,14 +42,17 @@ export function hear<B>(turn: Turn<B>, epoch: number, owner: number): boolean {
   }
   room.seen = epoch
   room.heardMs = nowMs
-  if (room.isSilent) effects.push({ kind: 'attached' })
-  room.isSilent = false
+  // Who had played on alone is with others again, too.
+  if (room.isSilent || room.isDetached) effects.push({ kind: 'attached' })
+  room.isSilent = room.isDetached = false
   return true
 }
 
 export function hearBeat<B>(turn: Turn<B>, { head, owner, durableSeq }: Of<B, 'beat'>): void {
   const { room, effects } = turn
   if (!hear(turn, head.epoch, owner) || room.role !== 'following') return
+  // It begins to run: what it was asked before, it has not answered.
+  if (!room.isOwnerRunning && head.seq === head.forkSeq) room.question = undefined
   room.isOwnerRunning = true
   if (hasAll(room, head)) effects.push({ kind: 'durable', seq: durableSeq })
   else if (room.question === undefined) ask(turn, owner)

@@ -43,7 +43,7 @@ export function hearRenewed<B>(turn: Turn<B>, { sentMs }: Of<B, 'renewed'>): voi
   room.isRenewing = false
   if (room.epoch === 0) return
   room.leaseEndMs = Math.max(room.leaseEndMs, leaseEnd(sentMs, room.settings.leaseMs))
-  if (!room.isDetached || nowMs >= room.leaseEndMs) return
+  if (room.role === 'gathering' || !room.isDetached || nowMs >= room.leaseEndMs) return
   room.isDetached = false
   room.sweepFromMs = nowMs + room.settings.leaseMs
   effects.push({ kind: 'attached' })

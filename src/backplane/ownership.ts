@@ -23,7 +23,7 @@ import { ask } from './replica.js'
 import { afterFetch, claimAnew, hearAnnounced, hearGranted, hearLoaded, hearLoadFailed, hearOffer, tickGathering } from './takeover.js'
 
 export const createOwnership = <B>(settings: Settings): Ownership<B> => ({
-  settings, role: 'idle', isReachable: true, isDraining: false, position: undefined, lineage: [], seen: 0,
+  settings, role: 'idle', isReachable: true, isDraining: false, position: undefined, lineage: [], broken: undefined, seen: 0,
   // Ids come back with a process that died: the answers to its questions must not fit ours.
   requests: Math.floor(settings.random() * 2 ** 31),
   owner: 0, isOwnerRunning: false, heardMs: 0, isSilent: false, question: undefined, waiting: [], presentAtMs: 0, proposal: undefined, handed: undefined,
@@ -148,7 +148,7 @@ function close<B>(turn: Turn<B>): void {
 function forgetRoom<B>(turn: Turn<B>): void {
   becomeEdge(turn, 0)
   turn.effects.push({ kind: 'drop' })
-  Object.assign(turn.room, { role: 'idle', position: undefined, lineage: [], proposal: undefined, handed: undefined } satisfies Partial<Ownership<B>>)
+  Object.assign(turn.room, { role: 'idle', position: undefined, lineage: [], broken: undefined, proposal: undefined, handed: undefined } satisfies Partial<Ownership<B>>)
 }
 
 /** The local copy is gone. An owner gives the room away as it is stored; an edge starts over. */
@@ -157,6 +157,7 @@ function fail<B>(turn: Turn<B>): void {
   if (room.role === 'idle') return
   if (room.epoch !== 0) effects.push({ kind: 'release', epoch: room.epoch, stored: undefined })
   becomeEdge(turn, 0)
+  if (room.position !== undefined) room.broken = { position: room.position, lineage: room.lineage }
   Object.assign(room, { position: undefined, lineage: [] } satisfies Partial<Ownership<B>>)
   lookSoon(turn, room.settings.leaseMs / 4)
 }

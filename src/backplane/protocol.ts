@@ -47,6 +47,8 @@ export interface Ownership<B> {
   /** Where the room, or its replica, stands: what was handed to the worker, in order. Undefined: there is neither. */
   position: Position | undefined
   lineage: Lineage
+  /** Where a copy stood that broke: what the next one does not have of it is given up. */
+  broken: { readonly position: Position; readonly lineage: Lineage } | undefined
   /** The highest epoch heard of: what lower ones say is void. */
   seen: number
   requests: number
@@ -84,6 +86,7 @@ export interface Ownership<B> {
   leaseEndMs: number
   isRenewing: boolean
   renewAtMs: number
+  /** Its clients were told that it plays on alone, and not yet otherwise, whatever it is by now. */
   isDetached: boolean
   /** What the room was last told. */
   isPaused: boolean

@@ -116,9 +116,10 @@ redis.call('HDEL', KEYS[1], 'released')
 return {answer}
 `),
 
-  /** ARGV: epoch. */
+  /** ARGV: epoch. A log of which a snapshot has everything goes, too: what was logged last the epoch's key knows. */
   release: script(`${fence}
 redis.call('DEL', KEYS[2])
+if redis.call('TYPE', KEYS[4]).ok == 'stream' and redis.call('XLEN', KEYS[4]) == 0 then redis.call('DEL', KEYS[4]) end
 redis.call('HSET', KEYS[1], 'released', '1')
 return {'ok'}
 `),

@@ -21,10 +21,11 @@ export function take<B>({ room, effects }: Turn<B>, { head, body }: HeardRecord<
 
 /** Goes over to another copy's position. Records that are not on its line are counted, and void. */
 export function giveUpBeyond<B>({ room, effects }: Turn<B>, position: Position, lineage: Lineage): void {
-  const before = room.position
+  const had = room.position === undefined ? room.broken : { position: room.position, lineage: room.lineage }, before = had?.position
   if (before !== undefined && !isSame(before, position) && (before.seq > position.seq || !isOn(lineage, before))) {
-    effects.push({ kind: 'discard', count: countBeyond(room.lineage, before, lineage, position), from: before })
+    effects.push({ kind: 'discard', count: countBeyond(had!.lineage, before, lineage, position), from: before })
   }
+  room.broken = undefined
   room.position = position
   room.lineage = lineage
 }

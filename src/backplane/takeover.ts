@@ -6,7 +6,7 @@
 import { againMs, claim, lookSoon } from './claiming.js'
 import { becomeEdge, hear } from './follow.js'
 import { leaseEnd } from './lease.js'
-import { isNewer, isOn, isSame, start } from '../base/lineage.js'
+import { extend, isNewer, isOn, isSame, start } from '../base/lineage.js'
 import type { Candidate, Of, Ownership, Turn } from './protocol.js'
 import { ask, giveUpBeyond } from './replica.js'
 
@@ -102,8 +102,8 @@ function run<B>(turn: Turn<B>): void {
   // An epoch's log begins behind a snapshot of its own: it may lay out the room by other field tables than what is stored.
   const isLogged = !hasLog || position === undefined
   Object.assign(room, {
-    role: 'owning', gather: undefined, position: position ?? start, lineage: [...room.lineage, { epoch, parentEpoch, forkSeq }],
-    isDetached: false, isPaused: false, isOwnerRunning: true, sweepFromMs: nowMs + leaseMs,
+    role: 'owning', gather: undefined, position: position ?? start, lineage: extend(room.lineage, { epoch, parentEpoch, forkSeq }),
+    broken: undefined, isDetached: false, isPaused: false, isOwnerRunning: true, sweepFromMs: nowMs + leaseMs,
     loggedSeq: isLogged ? forkSeq : loggedBefore(room, forkSeq), sentSeq: forkSeq, isStoring: !isLogged, retryLogAtMs: Infinity,
   } satisfies Partial<Ownership<B>>)
   room.peers.clear()

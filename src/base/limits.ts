@@ -130,6 +130,15 @@ export const storedBytesMax = 512 * 1024 * 1024
 /** A lease that is not renewed, with Redis, by default: players wait so long for a new owner when theirs is gone. Renewals and beats come every third of it. */
 export const leaseMsDefault = 5000
 
+/** Numbers that one input from another instance may pass over because those were refused there: what its client sends in hours without an owner. */
+export const inputNumbersPassedMax = 2 ** 20
+
+/**
+ * How far the epoch that another instance speaks of may lie ahead of the clock, and of every epoch that is known: one that a broken message names takes
+ * away a part of those that are left, and behind the last one a room opens no more. Redis itself may name any.
+ */
+export const epochAheadMsMax = 24 * 60 * 60 * 1000
+
 /** What a stop may take to give rooms away, by default: half a minute is what most platforms wait before they kill. */
 export const drainMsDefault = 10_000
 

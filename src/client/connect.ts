@@ -47,6 +47,7 @@ async function joinRoom(address: Address, stays: Set<Stay>): Promise<unknown> {
 
 /** Says goodbye; without a connection there is nobody to hear it. */
 function leave(stay: Stay): void {
+  stay.isLeaving = true
   if (stay.isWelcome) stay.transport?.send(writeLeave())
   else endStay(stay, new KasagiError('left'))
 }

@@ -57,6 +57,8 @@ export function answerInputs(inputs: Inputs, { seq, durableSeq, lastInput, wante
     inputs.held = inputs.held.filter((input) => input.number !== number)
   }
   for (const number of inputs.asked.keys()) if (number <= lastInput) settle(inputs, number, undefined)
+  // Whatever has used up numbers that were not sent: what bears them would be taken for a repeat.
+  inputs.next = Math.max(inputs.next, lastInput + 1)
   for (const input of inputs.held) if (input.number <= lastInput) input.seq ??= seq
   inputs.held = inputs.held.filter((input) => input.seq === undefined || input.seq > durableSeq)
   if (wanted !== 0) sendAgain(inputs, wanted)

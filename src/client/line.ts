@@ -98,6 +98,7 @@ function loseLine(stay: Stay, close?: number): void {
     if (welcomed === undefined) return openLine(stay)
   }
   const mayReturn = asksTables || errorEntry(known ?? 'connection-lost').reconnect && (error.code !== 'auth-expired' || typeof stay.address.options.token === 'function')
+  if (stay.isLeaving && mayReturn) return endStay(stay, new KasagiError('left'))
   if (welcomed === undefined || !mayReturn) return endStay(stay, error)
   const now = monotonicMs()
   if (stay.losses++ === 0) stay.lostMs = now

@@ -41,6 +41,8 @@ export interface Stay {
   attempt: number
   /** The server has welcomed this connection: inputs may be sent. */
   isWelcome: boolean
+  /** Goodbye was said: however the connection ends, the stay is over. */
+  isLeaving: boolean
   welcomed: Welcomed | undefined
   /** Proof of the session; empty: join anew. */
   token: string
@@ -65,7 +67,7 @@ export const createStay = (address: Address, tables: PublicTables): Stay => ({
   address, tables, schemaHash: schemaHash(tables),
   stats: { pingMs: 0, tickMs: 0, clockOffsetMs: 0, bytesIn: 0, frames: 0, sections: 0, resyncs: 0, reconnects: 0, hashMismatches: 0, missedEvents: 0 },
   callbacks: new Map(), onEvent: new Map(), onFlush: new Set(), onStatus: new Set(), events: [],
-  transport: undefined, attempt: 0, isWelcome: false, welcomed: undefined, token: '', status: 'resuming', isDetached: false, notice: undefined,
+  transport: undefined, attempt: 0, isWelcome: false, isLeaving: false, welcomed: undefined, token: '', status: 'resuming', isDetached: false, notice: undefined,
   losses: 0, lostMs: 0, heardMs: 0, beat: undefined, retry: undefined, clockSamples: [], onComplete: () => {}, onEnd: () => {},
 })
 

@@ -7,7 +7,7 @@
 import { StaleError, type Backplane, type StoredSnapshot } from '../backplane/backplane.js'
 import { hasOwner, step } from '../backplane/ownership.js'
 import { monotonicMs } from '../base/clock.js'
-import { positionOf, upTo } from '../base/lineage.js'
+import { isOn, positionOf, upTo } from '../base/lineage.js'
 import { holds, toWorker, wideWords } from '../memory/crossing.js'
 import { atDurableSeq } from '../memory/room-layout.js'
 import { storeWide } from '../memory/views.js'
@@ -146,6 +146,12 @@ export function storeRoom(driver: Driver, room: RoomEntry, written: Pick<StoredS
   const done = (event: RoomEvent): void => {
     onDone(event.kind === 'stored')
     driver.happen(room, event)
+  }
+  // Written before the worker has heard that the room is another's, which went on from somewhere else.
+  if (!isOn(ownership.lineage, position)) {
+    driver.hooks.onStoreFailed(room, new StaleError(`${room.id} went on elsewhere`, ownership.seen, ownership.owner))
+    done({ kind: 'storeFailed' })
+    return afterStore?.()
   }
   driver.backplane.store(room.id, epoch, { ...written, ...position, version: type.version, lineage: upTo(ownership.lineage, position) }).then(() => {
     room.storedSeq = Math.max(room.storedSeq, seq)

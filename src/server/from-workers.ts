@@ -8,7 +8,7 @@ import { freeBytes, openBlocks } from '../memory/arena.js'
 import { answerKind, snapshotKind, toWorker } from '../memory/crossing.js'
 import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWide, storeWord } from '../memory/views.js'
-import { positionOf, upTo } from '../base/lineage.js'
+import { isOn, positionOf, upTo } from '../base/lineage.js'
 import { unpackFields } from '../wire/fields.js'
 import { readRecordHead } from '../wire/record.js'
 import type { RoomEntry } from './client.js'
@@ -127,7 +127,7 @@ const isRemote = ({ peers }: RoomEntry, connection: number): boolean => instance
 
 /** A record that the room's worker has published: this instance's own, or one of the owner's that its replica has taken. */
 function hearRecord({ rooms, outbox }: Hearers, room: RoomEntry, address: number, bytes: number): void {
-  const { arena } = room.link, { seq } = readRecordHead(arena, address), { ownership, type, peers } = room
+  const { arena } = room.link, { epoch, seq } = readRecordHead(arena, address), { ownership, type, peers } = room
   if (seq <= room.heardSeq) return
   room.heardSeq = seq
   if (ownership.role === 'owning' || ownership.role === 'handing') {
@@ -136,7 +136,7 @@ function hearRecord({ rooms, outbox }: Hearers, room: RoomEntry, address: number
     if (peers.instance !== 0 || isLogged) keepOutgoing(room, seq, rooms.form(arena.u8.slice(address, address + bytes), type))
     room.undelivered.push({ seq, address })
     rooms.driver.happen(room, { kind: 'flushed', seq })
-  } else if (ownership.position === undefined || seq > ownership.position.seq) {
+  } else if (ownership.position === undefined || seq > ownership.position.seq || !isOn(ownership.lineage, { epoch, seq })) {
     // Made before the worker has heard that the room is not this instance's any more: nobody has seen it.
     storeWide(arena, room.base + atReleasedSeq, seq)
     replicaBroke(rooms.driver, room)

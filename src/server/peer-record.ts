@@ -13,6 +13,6 @@ export function openPeerRecord(received: Uint8Array): PeerRecord | undefined {
   const bytes = verify(received, 'KREC', recordRule) ? received : recordInMap(received)
   if (bytes === undefined || (bytes !== received && !verify(bytes, 'KREC', recordRule))) return undefined
   const head = readReceivedHead(bytes)
-  const isHead = [head.epoch, head.seq, head.durableSeq, head.parentEpoch, head.forkSeq].every(Number.isSafeInteger)
+  const isHead = [head.epoch, head.seq, head.durableSeq, head.parentEpoch, head.forkSeq].every(Number.isSafeInteger) && head.parentEpoch < head.epoch && head.forkSeq < head.seq
   return isHead ? { head, bytes } : undefined
 }

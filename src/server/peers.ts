@@ -2,10 +2,13 @@
  * What instances say to each other, as it arrives: on a room's channel (records, and its owner's words) and in this instance's inbox (questions, answers,
  * and what clients of other instances say to rooms that run here). Main thread. Everything is hostile: read by a verifier, and checked before a worker is told.
  */
+import { claimants } from '../backplane/backplane.js'
+import { lineageOf } from '../backplane/stored-lineage.js'
+import { wallMs } from '../base/clock.js'
 import { instanceOf } from '../base/connection-number.js'
 import { KasagiError } from '../base/errors.js'
-import { positionOf, type Head } from '../base/lineage.js'
-import { storedBytesMax } from '../base/limits.js'
+import { isOn, type Head } from '../base/lineage.js'
+import { epochAheadMsMax, inputNumbersPassedMax, storedBytesMax } from '../base/limits.js'
 import { inputWords, joinWords, resumeWords, toWorker } from '../memory/crossing.js'
 import { readPeer, type PeerMessage } from '../wire/peer-messages.js'
 import type { RoomEntry } from './client.js'
@@ -40,11 +43,12 @@ export function hearChannel(hearers: Hearers, room: RoomEntry, bytes: Uint8Array
   const record = openPeerRecord(bytes)
   if (record !== undefined) {
     const { head } = record
+    if (!isNear(room, head.epoch)) return hearers.reports.peerRefused(room.id)
     if (head.instance !== room.peers.instance) happen({ kind: 'record', head, owner: head.instance, body: record.bytes })
     return
   }
   const said = readPeer(bytes)
-  if (said === undefined || said.room !== room.id) return hearers.reports.peerRefused(room.id)
+  if (said === undefined || said.room !== room.id || !isNear(room, epochOf(said))) return hearers.reports.peerRefused(room.id)
   if (said.from === room.peers.instance) return
   switch (said.kind) {
     case 'beat': return happen({ kind: 'beat', head: said.head, owner: said.from, durableSeq: said.durableSeq })
@@ -55,6 +59,21 @@ export function hearChannel(hearers: Hearers, room: RoomEntry, bytes: Uint8Array
   }
 }
 
+/** Whether Redis may have granted it. */
+const isNear = ({ ownership: { seen } }: RoomEntry, epoch: number): boolean => epoch <= Math.max(seen, wallMs() * claimants) + epochAheadMsMax * claimants
+
+/** The highest epoch that a message speaks of; what breaks the order of epochs is no message. */
+function epochOf(said: PeerMessage): number {
+  switch (said.kind) {
+    case 'beat': return said.head.parentEpoch < said.head.epoch && said.head.forkSeq <= said.head.seq ? said.head.epoch : Infinity
+    case 'asked': return Math.max(said.seen, said.position?.epoch ?? 0)
+    case 'announced': case 'handed': case 'offered': return (said.position?.epoch ?? 0) < said.epoch ? said.epoch : Infinity
+    case 'released': return said.epoch
+    case 'state': case 'proposed': return said.position.epoch
+    default: return 0
+  }
+}
+
 /** Nobody runs the room: it is left to others, or to the store, unless somebody here needs it. */
 function hearReleased({ rooms: { driver } }: Hearers, room: RoomEntry, epoch: number): void {
   const isNeeded = room.clients.size > 0 || room.opening.stays
@@ -62,12 +81,13 @@ function hearReleased({ rooms: { driver } }: Hearers, room: RoomEntry, epoch: nu
 }
 
 /** Came in the inbox of this instance. */
-function hearInbox(hearers: Hearers, bytes: Uint8Array): void {
+export function hearInbox(hearers: Hearers, bytes: Uint8Array): void {
   const said = readPeer(bytes)
   if (said === undefined) return hearers.reports.peerRefused('')
   const room = hearers.rooms.byId.get(said.room)
   // Asked too late, or about a room that is gone: who asks, asks again.
   if (room === undefined || room.state === 'closed' || said.from === room.peers.instance) return
+  if (!isNear(room, epochOf(said))) return hearers.reports.peerRefused(room.id)
   const happen = (event: RoomEvent): void => hearers.rooms.driver.happen(room, event)
   switch (said.kind) {
     case 'asked': return happen({ kind: 'asked', from: said.from, request: said.request, position: said.position, seen: said.seen, isFetch: said.isFetch })
@@ -89,7 +109,7 @@ function hearInbox(hearers: Hearers, bytes: Uint8Array): void {
 function hearRecords({ rooms, reports }: Hearers, room: RoomEntry, { request, data }: Of<'records'>): void {
   const view = new DataView(data.buffer, data.byteOffset, data.length), records: { head: Head; owner: number; body: Uint8Array }[] = []
   for (let at = 0; at + 8 <= data.length;) {
-    const bytes = view.getUint32(at, true), record = openPeerRecord(data.subarray(at + 8, at + 8 + bytes))
+    const bytes = view.getUint32(at, true), record = at + 8 + bytes <= data.length ? openPeerRecord(data.subarray(at + 8, at + 8 + bytes)) : undefined
     if (record === undefined) return reports.peerRefused(room.id)
     records.push({ head: record.head, owner: record.head.instance, body: record.bytes })
     at += 8 + (bytes + 7 & ~7)
@@ -100,8 +120,8 @@ function hearRecords({ rooms, reports }: Hearers, room: RoomEntry, { request, da
 /** A part of a room's whole state; the last one that arrives makes it whole. */
 function hearState({ rooms, reports }: Hearers, room: RoomEntry, { request, position, lineage, part, parts, data }: Of<'state'>): void {
   if (room.ownership.question?.number !== request || parts < 1 || parts > storedBytesMax / 1024 || part >= parts) return
-  const fork = lineage.at(-1)
-  if (fork === undefined || positionOf({ ...fork, seq: position.seq }).epoch !== position.epoch) return reports.peerRefused(room.id)
+  const isLine = lineageOf(lineage.map(({ epoch, parentEpoch, forkSeq }) => [epoch, parentEpoch, forkSeq]), position.epoch) !== undefined
+  if (!isLine || !isOn(lineage, position)) return reports.peerRefused(room.id)
   if (room.arriving?.request !== request || room.arriving.parts.length !== parts) room.arriving = { request, parts: new Array<Uint8Array | undefined>(parts).fill(undefined) }
   const { arriving } = room
   arriving.parts[part] = data
@@ -128,6 +148,7 @@ function isForward(from: number, word: number, words: readonly number[], data: U
   const rule = forwardWords[word]
   if (rule === undefined || words.length !== rule[0] || instanceOf(words[rule[1]] + words[rule[1] + 1] * 0x1_0000_0000) !== from) return false
   switch (word) {
+    case toWorker.input: return words[4] <= words[3] && words[3] - words[4] <= inputNumbersPassedMax
     case toWorker.join: return words[2] > 0 && words[2] + words[3] <= data.length
     case toWorker.resume: return data.length > 0
     case toWorker.leave: return words[2] <= 1 && data.length === 0

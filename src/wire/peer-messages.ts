@@ -120,8 +120,21 @@ const none = new Uint8Array(0)
 export function readPeer(bytes: Uint8Array): PeerMessage | undefined {
   if (!verify(bytes, identifier, rule)) return undefined
   const peer = Peer.getRootAsPeer(new ByteBuffer(bytes)), kind = kinds[peer.kind()]
-  const body = kind === undefined ? undefined : bodyOf(kind, peer)
+  const body = kind === undefined || !isWhole(peer) ? undefined : bodyOf(kind, peer)
   return body === undefined ? undefined : { ...body, from: peer.from(), room: peer.room()! }
+}
+
+/** Upper halves of whole numbers are below. */
+const upperMax = 0x20_0000
+
+/** Every number of two halves is a whole one. */
+function isWhole(peer: Peer): boolean {
+  const at = peer.position(), uppers = [peer.epochHigh(), peer.durableSeqHigh(), at?.epochHigh() ?? 0, at?.seqHigh() ?? 0]
+  for (let n = 0; n < peer.lineageLength(); n++) {
+    const fork = peer.lineage(n)!
+    uppers.push(fork.epochHigh(), fork.parentEpochHigh(), fork.forkSeqHigh())
+  }
+  return uppers.every((upper) => upper < upperMax)
 }
 
 function bodyOf(kind: PeerBody['kind'], peer: Peer): PeerBody | undefined {

@@ -165,6 +165,14 @@ describe('ownership: the lease', () => {
     expect(kinds(play(freezes, [990, { kind: 'renewed', sentMs: 980 }]))).toEqual(expect.arrayContaining(['attached', 'goOn', 'beat']))
   })
 
+  it('ownership: an owner that played on alone and is none any more is attached as soon as it hears the next one', () => {
+    const room = owner()
+    expect(kinds(play(room, [1200, time]))).toContain('detached')
+    expect(kinds(play(room, [1210, { kind: 'stale', epoch: 10, by: 20, owner: other }]))).not.toContain('attached')
+    expect(kinds(play(room, [1220, beat(20, 5, 10, 0)]))).toContain('attached')
+    expect(kinds(play(room, [1230, beat(20, 5, 10, 0)]))).not.toContain('attached')
+  })
+
   it('ownership: a refused write ends the ownership it was made with, and no later one', () => {
     const room = owner()
     expect(kinds(play(room, [300, { kind: 'stale', epoch: 9, by: 10, owner: me }]))).toEqual([])
@@ -237,6 +245,23 @@ describe('ownership: edges', () => {
     const effects = play(room, [12, { kind: 'state', request: asked!.request, position: { epoch: 20, seq: 6 }, lineage, body: 'state' }])
     expect(kinds(effects).slice(0, 2)).toEqual(['discard', 'adopt'])
     expect(of(effects, 'discard')).toEqual({ kind: 'discard', count: 3, from: { epoch: 10, seq: 8 } })
+  })
+
+  it('ownership: what a copy had that broke is counted against the next one', () => {
+    const room = edge(8), lineage: Lineage = [{ epoch: 10, parentEpoch: 0, forkSeq: 0 }, { epoch: 20, parentEpoch: 10, forkSeq: 5 }]
+    play(room, [10, record(20, 6, 10, 5, third)], [11, { kind: 'failed' }], [12, beat(20, 6, 10, 5, third)])
+    const effects = play(room, [14, { kind: 'state', request: room.requests, position: { epoch: 20, seq: 6 }, lineage, body: 'state' }])
+    expect(of(effects, 'discard')).toEqual({ kind: 'discard', count: 3, from: { epoch: 10, seq: 8 } })
+    expect(room.broken).toBeUndefined()
+  })
+
+  it('ownership: an owner that begins to run is asked again at once: what it was asked while it gathered it has not answered', () => {
+    const room = open()
+    play(room, [0, { kind: 'wanted' }], [2, { kind: 'held', owner: other, epoch: 10, leftMs: 900 }])
+    const { requests } = room
+    expect(of(play(room, [160, beat(10, 0)]), 'ask')).toMatchObject({ to: other, request: requests + 1 })
+    // From then on the answer is on its way.
+    expect(play(room, [165, beat(10, 0)])).toEqual([])
   })
 
   it('ownership: an answer to another question than the open one is dropped', () => {

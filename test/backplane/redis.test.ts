@@ -114,6 +114,22 @@ describe('redis, many instances', () => {
     expect(await claim(a)).toMatchObject({ kind: 'held', lease: { instance: b.instance } })
   })
 
+  it('redis: a room that is released takes its log with it if the snapshot has everything, and only then', async () => {
+    const a = await instance(), epoch = await granted(a, 'a:1')
+    for (const seq of [1, 2]) await a.publish('a:1', logged(epoch, seq))
+    await a.store('a:1', epoch, snapshotAt(epoch, 1))
+    await a.release('a:1', epoch)
+    expect((await logOf(a, 'a:1')).map(({ seq }) => seq)).toEqual([2])
+    const next = await granted(a, 'a:1')
+    await a.store('a:1', next, snapshotAt(next, 3))
+    await a.release('a:1', next)
+    expect(await server.client.exists('room:{a:1}:ops')).toBe(0)
+    // Nothing older gets in for that.
+    expect(await codeOf(a.publish('a:1', logged(next, 3)))).toBe('log-older')
+    expect(await codeOf(a.publish('a:1', logged(epoch, 4)))).toBe('stale')
+    expect(await server.client.exists('room:{a:1}:ops')).toBe(0)
+  })
+
   it('redis: a room whose owner\'s lease ran out is taken by who may take it, and by nobody else; every instance that may take nothing is told so', async () => {
     const a = await instance({ leaseMs: 200 }), b = await instance()
     expect(await claim(b, 0, 1, 'nothing')).toEqual({ kind: 'unowned', epoch: 0 })

@@ -259,6 +259,14 @@ describe('connect', () => {
     await room.leave()
   })
 
+  it('connect: whoever says goodbye to a connection that is being lost has left, and does not come back', async () => {
+    const { server, room } = await joinFake()
+    const left = room.leave()
+    server.close(1006)
+    await left
+    expect(room.status).toBe('closed')
+  })
+
   it('connect: when the stay ends, whoever still asks hears why, and nothing more can be sent', async () => {
     const { server, room } = await joinFake()
     const asked = codeOf(room.ask('add', { by: 1 }))

@@ -94,6 +94,22 @@ export function count(player: Player): Promise<void> {
   return player.room.ask('count', { by: 1 }).catch((error: { code: string }) => { player.refused.push(error.code) })
 }
 
+/** Players that count without end until they are told to stop. */
+export function play(players: readonly Player[], everyMs: number): () => Promise<void> {
+  let isOver = false
+  const playing = players.map(async (player) => {
+    while (!isOver) { void count(player); await sleep(everyMs) }
+  })
+  return async () => { isOver = true; await Promise.all(playing) }
+}
+
+/** When the room goes on after a moment, as each of `players` sees it: ms until its first flush in a newer epoch. */
+export const goesOn = (players: readonly Player[], epoch: number): Promise<number[]> => Promise.all(players.map(async ({ room, name }) => {
+  const began = performance.now()
+  await until(() => room.position.epoch > epoch, () => `${name} sees a new owner: ${room.status} at ${JSON.stringify(room.position)}`, 20_000)
+  return performance.now() - began
+}))
+
 export const countedOf = ({ room, name }: Player): number => room.tables.players.get(name)?.counted ?? -1
 
 /** All see the same at one position, and no hash of the room's state has ever differed. */

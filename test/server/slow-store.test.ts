@@ -23,6 +23,7 @@ describe('a slow store', () => {
     const rooms = createRooms([], { store, instance: 0 } as unknown as Backplane), told: string[] = []
     Object.assign(rooms.driver.hooks, { onStored: () => { told.push('stored') }, onStoreFailed: () => { told.push('failed') } })
     const ownership = createOwnership<Uint8Array>({ instance: 0, version: 1, leaseMs: Infinity, durability: 'snapshot', whenDetached: 'continue', random: () => 0.5, continues })
+    ownership.lineage = [{ epoch: 1024, parentEpoch: 0, forkSeq: 0 }]
     const entry = { id: room.id, key: 1, state: 'open', base, link: { arena }, ownership, storedSeq: 0, type: { version: 1 } as CatalogEntry } as unknown as RoomEntry
     const post = (): void => { storeWord(arena, base + atStoring, 1); storeSnapshot(rooms, entry, { epoch: 1024, seq: 1, tick: 1 }, new Uint8Array(8)) }
     local.turn()
@@ -38,6 +39,12 @@ describe('a slow store', () => {
       expect([isStoreDue(room, 1e6), loadWord(arena, base + atStoring)]).toEqual([true, 0])
     }
     expect(told).toEqual(['stored', 'failed'])
+    // Written while another instance took the room, which went on without it: nothing is asked of the store.
+    const { lineage } = ownership
+    ownership.lineage = [{ epoch: 2048, parentEpoch: 0, forkSeq: 0 }]
+    post()
+    expect([ends.length, told.splice(0), loadWord(arena, base + atStoring)]).toEqual([0, ['stored', 'failed', 'failed'], 0])
+    ownership.lineage = lineage
     // Behind its close the block may be another room's.
     post()
     entry.state = 'closed'

@@ -59,7 +59,7 @@ export function crash(instance: Instance): void {
 export function handle(instance: Instance, event: Event<Body>, loaded?: RoomCopy): void {
   const { machine, world } = instance
   if (!instance.isAlive) return
-  const before = machine.position
+  const before = machine.position, had = before ?? machine.broken?.position
   const effects = step(machine, event, nowOf(instance))
   if (world.trace !== undefined && (effects.length > 0 || event.kind !== 'time')) {
     world.trace(`${instance.name} ${machine.role} ${show(machine.position)} <- ${brief(event)}${effects.map((effect) => `\n        ${brief(effect)}`).join('')}`)
@@ -67,10 +67,10 @@ export function handle(instance: Instance, event: Event<Body>, loaded?: RoomCopy
   let told: number | undefined
   for (const effect of effects) {
     if (effect.kind === 'discard') told = (told ?? 0) + effect.count
-    if (effect.kind === 'adopt') wentOver(world.checker, instance.name, before, effect.position, told)
+    if (effect.kind === 'adopt') wentOver(world.checker, instance.name, had, effect.position, told)
   }
   if (loaded !== undefined && isSame(machine.position, loaded.position) && !isSame(before, loaded.position)) {
-    wentOver(world.checker, instance.name, before, loaded.position, told)
+    wentOver(world.checker, instance.name, had, loaded.position, told)
     adopt(instance, loaded.position, loaded.state)
   }
   carryOut(instance, effects)
