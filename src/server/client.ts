@@ -1,6 +1,6 @@
 /**
  * A connection and its room as the main thread holds them: plain data that names each other. session.ts drives a client by what it sends,
- * outbox.ts by what its room sends, rooms.ts opens rooms and forgets them, driver.ts carries out what their ownership wants. Main thread.
+ * outbox.ts and catch-up.ts by what its room sends, rooms.ts opens rooms and forgets them, driver.ts carries out what their ownership wants. Main thread.
  */
 import type { Forwarding } from '../backplane/forwarding.js'
 import type { Ownership } from '../backplane/protocol.js'

@@ -7,7 +7,7 @@ import { hasOwner } from '../backplane/ownership.js'
 import { monotonicMs } from '../base/clock.js'
 import { toWorker, wideWords } from '../memory/crossing.js'
 import type { Client, InputBody, RoomEntry } from './client.js'
-import { sendOwn } from './outbox.js'
+import { sendOwn } from './own-words.js'
 import { nack, refuse, type Sessions } from './refuse.js'
 import { tellOwner } from './tell-owner.js'
 

@@ -1,39 +1,24 @@
 /**
- * What leaves a room, in order: frames, acks, welcomes, snapshots and resyncs. Main thread. Reads a record's head and routes only; its
- * sections go to the sockets as views of the very bytes that the worker wrote. When every client has been handed a record, its seq is
- * released, and history may be overwritten up to there.
+ * What leaves a room, in order: frames and acks. Main thread. Reads a record's head and routes only; its sections go to the sockets as views of the very
+ * bytes that the worker wrote. When every client has been handed a record, its seq is released, and history may be overwritten up to there.
  */
-import { assert } from '../base/assert.js'
 import { errorText } from '../base/error-texts.js'
-import { errorEntry, type ErrorCode } from '../base/errors.js'
-import { isOn, leadsOver, type Fork } from '../base/lineage.js'
-import { moveLane, openLane } from '../backplane/forwarding.js'
+import { errorEntry } from '../base/errors.js'
+import { leadsOver, type Fork } from '../base/lineage.js'
+import { moveLane } from '../backplane/forwarding.js'
 import { monotonicMs } from '../base/clock.js'
 import { heldInputsMax } from '../base/limits.js'
-import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
-import { atReleasedSeq, atSnapshotBusy } from '../memory/room-layout.js'
-import { storeWide, storeWord } from '../memory/views.js'
+import { snapshotKind } from '../memory/crossing.js'
+import { atReleasedSeq } from '../memory/room-layout.js'
+import { storeWide } from '../memory/views.js'
 import { readNacks, readReceivers, readRecordHead, readRoutes, readSections, recordAudience, routeFlags, type Route, type SectionRef } from '../wire/record.js'
-import { roomStream, sessionStream } from '../wire/section.js'
-import { writeNotice, writeOwn, writeOwnInto, writeResynced, writeWelcome, type NackMessage } from '../wire/server-messages.js'
-import { broadcastSection, type Traffic } from './broadcast.js'
+import { roomStream } from '../wire/section.js'
+import { writeNotice, writeOwn, writeOwnInto, writeResynced, type NackMessage } from '../wire/server-messages.js'
+import { broadcastSection } from './broadcast.js'
 import type { Client, RoomEntry } from './client.js'
 import { leaveRoom } from './rooms.js'
-import type { Tokens } from './tokens.js'
-import { tellSurely, wakeWorker, type SnapshotPost, type SnapshotTarget, type WorkerLink } from './worker-link.js'
-
-export interface Outbox {
-  readonly backlogBytes: number
-  readonly traffic: Traffic
-  readonly tokens: Tokens
-  onResync(kind: 'sections' | 'snapshot'): void
-  /** It has joined, or come back. */
-  onWelcome(client: Client): void
-  /** Its connection is about to end with `code`. */
-  onDismiss(client: Client, code: string): void
-  /** More waits for it than may. */
-  onSlow(client: Client): void
-}
+import { askResync } from './catch-up.js'
+import { durableOf, noteOwn, send, type Outbox } from './own-words.js'
 
 /** `applied`: a new last input number, 0 if there is none. */
 interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: number }
@@ -142,51 +127,10 @@ function ownMessage(client: Client, due: Due, durableSeq: number, sections: numb
   return due.nacks.length > 0 ? writeOwn({ ...own, nacks: due.nacks }) : ownScratch.subarray(0, writeOwnInto(ownScratch, own))
 }
 
-function send(outbox: Outbox, client: Client, message: Uint8Array): void {
-  outbox.traffic.bytes += message.length
-  client.socket.send(message)
-}
-
-/** Where there is a log, it says what is durable; else what is committed is. */
-const durableOf = ({ type, durableSeq }: RoomEntry): number => type.durability.startsWith('ops') ? durableSeq : 0
-
-function noteOwn(client: Client, durableSeq: number): void {
-  client.ownSeq = client.seq
-  client.durableTold = durableSeq
-}
-
-/** A number of the client's is answered without a record: refused before the journal, or asked for again. */
-export function sendOwn(outbox: Outbox, client: Client, nacks: readonly NackMessage[], wanted: number): void {
-  const { room, epoch, seq, appliedThrough: lastInput } = client
-  const durableSeq = room !== undefined && room.type.durability.startsWith('ops') ? room.durableSeq : seq
-  noteOwn(client, durableSeq)
-  send(outbox, client, writeOwn({ epoch, seq, durableSeq, lastInput, wanted, sections: 0, nacks }))
-}
-
-/** The room is durable up to `room.durableSeq`: clients whose inputs are, and have not heard so, need not keep them. */
-export function tellDurable(outbox: Outbox, room: RoomEntry): void {
-  if (!room.type.durability.startsWith('ops')) return
-  for (const client of room.bySlot.values()) if (client.state === 'live' && client.ownSeq > client.durableTold && room.durableSeq > client.durableTold) sendOwn(outbox, client, [], 0)
-}
-
-/** Something about the room that ends nothing. */
-export function notify(outbox: Outbox, room: RoomEntry, code: ErrorCode): void {
-  for (const client of room.bySlot.values()) if (client.state !== 'gone') send(outbox, client, writeNotice(code, errorText(code)))
-}
-
 /** Refusals for a client that is being caught up wait until it is. Of more than it can still hold inputs, the oldest go untold. */
 function owe(client: Client, nacks: readonly NackMessage[]): void {
   client.owedNacks.push(...nacks)
   if (client.owedNacks.length > heldInputsMax) client.owedNacks.splice(0, client.owedNacks.length - heldInputsMax)
-}
-
-/** A client that is live again hears what became of its inputs meanwhile. */
-function payOwed(outbox: Outbox, client: Client): void {
-  const nacks = client.owedNacks
-  if (client.owedThrough <= client.appliedThrough && nacks.length === 0) return
-  client.appliedThrough = Math.max(client.appliedThrough, client.owedThrough)
-  client.owedNacks = []
-  sendOwn(outbox, client, nacks, 0)
 }
 
 /** Sessions that the record says have joined, come back, moved on or left. */
@@ -221,104 +165,4 @@ export function dismiss(outbox: Outbox, client: Client, code: string, text = '')
   // Before the socket ends: its end is told at once, and would be taken for a lost connection.
   leaveRoom(client, stays.has(code) ? 1 : 0)
   client.socket.end(errorEntry(code).close ?? 4420, code)
-}
-
-/** Takes a snapshot, or missed sections, out of the room's area, and begins to hand it to those it is for. */
-export function deliverSnapshot(outbox: Outbox, room: RoomEntry, post: SnapshotPost): void {
-  const { arena } = room.link
-  const shared: Uint8Array[] = []
-  const own = new Map<number, Uint8Array[]>()
-  const ordered: Uint8Array[] = []
-  for (let at = post.address, end = at + post.bytes; at < end;) {
-    const bytes = arena.u32[at >>> 2], stream = arena.u32[(at >>> 2) + 1]
-    // Whoever wrote over an area that was posted has left lengths that lead anywhere, back to where they stand among them.
-    assert(bytes > 0 && bytes <= end - at - 8, 'outbox: a snapshot is what was posted')
-    const copy = arena.u8.slice(at + 8, at + 8 + bytes)
-    ordered.push(copy)
-    if (stream === roomStream) shared.push(copy)
-    else own.set(stream, [...own.get(stream) ?? [], copy])
-    at += 8 + (bytes + 7 & ~7)
-  }
-  storeWord(arena, room.base + atSnapshotBusy, 0)
-  wakeWorker(room.link)
-  const isMissed = post.kind === snapshotKind.sections
-  for (const target of post.targets) {
-    const client = room.clients.get(target.connection)
-    if (client === undefined || client.state === 'gone' || client.state === 'live' || client.state === 'catching') continue
-    begin(outbox, room, client, target, post, isMissed ? ordered : [...shared, ...own.get(sessionStream(target.slot)) ?? []])
-  }
-}
-
-/** A Welcome to those who join or come back; what follows it is told to whoever has been here before. */
-function begin(outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost, chunks: Uint8Array[]): void {
-  const isJoin = client.state === 'joining', isKnown = !isJoin || client.request?.resume !== undefined
-  const position = { epoch: post.epoch, seq: post.seq }
-  client.slot = target.slot
-  client.asked = false
-  room.bySlot.set(target.slot, client)
-  client.owedThrough = target.lastInput
-  if (isJoin) {
-    client.appliedThrough = target.lastInput
-    openLane(room.forwarding, client.connection, target.lastInput, client.request?.resume?.lastSent ?? 0, monotonicMs())
-  } else moveLane(room.forwarding, client.connection, target.lastInput, monotonicMs())
-  if (isJoin) outbox.onWelcome(client)
-  if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
-  // Whoever has just come back reads it from the Welcome.
-  const rewound = !isJoin && client.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client) && !isOn(room.ownership.lineage, client)
-  Object.assign(client, position)
-  client.chunks = chunks
-  client.state = 'catching'
-  if (isJoin) client.issued = client.generation = target.generation + 1
-  client.socket.cork(() => {
-    if (isJoin) send(outbox, client, welcome(outbox, room, client, target, post))
-    if (isJoin && room.isDetached) send(outbox, client, writeNotice('detached', errorText('detached')))
-    if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, rewound, ...position }))
-    handOut(outbox, client)
-  })
-}
-
-const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost): Uint8Array => writeWelcome({
-  epoch: post.epoch, seq: post.seq, parentEpoch: room.parentEpoch, forkSeq: room.forkSeq, tick: post.tick,
-  tickHz: room.type.tickHz, flushHz: room.type.flushHz, roomId: room.id, sessionId: client.sessionId, slot: client.slot, lastInput: target.lastInput,
-  schemaHash: room.type.hash, schema: client.wantsTables ? JSON.stringify(room.type.tables) : '', generation: client.issued,
-  token: outbox.tokens.issue({ roomId: room.id, sessionId: client.sessionId, userId: client.userId, generation: client.issued }),
-})
-
-/** Sends chunks while the socket takes them; behind the last one the client is live, or asks for what came meanwhile. */
-export function handOut(outbox: Outbox, client: Client): void {
-  while (client.chunks.length > 0 && client.socket.buffered() <= outbox.backlogBytes) send(outbox, client, client.chunks.shift()!)
-  if (client.chunks.length > 0 || client.state !== 'catching' || client.room === undefined) return
-  if (client.seq !== client.room.lastSeq) {
-    client.state = 'behind'
-    return askResync(client)
-  }
-  client.state = 'live'
-  payOwed(outbox, client)
-}
-
-/** The client's position goes to the room's worker, which answers with what is missing, or a snapshot. */
-export function askResync(client: Client): void {
-  const { room } = client
-  if (room === undefined || client.asked || room.base === 0) return
-  client.asked = true
-  tellSurely(room.link, toWorker.resync, [room.key, client.slot, ...wideWords(client.connection), ...wideWords(client.epoch), ...wideWords(client.seq)])
-}
-
-/** The socket has taken what was queued. */
-export function resumeClient(outbox: Outbox, client: Client): void {
-  if (client.state === 'catching') handOut(outbox, client)
-  else if (client.state === 'behind' && !client.asked && client.socket.buffered() === 0) askResync(client)
-}
-
-/** A worker has a successor: what its predecessor was asked and had not answered is asked again. */
-export function askAgain(link: WorkerLink, rooms: Iterable<RoomEntry>): void {
-  for (const room of rooms) {
-    if (room.link !== link) continue
-    storeWord(link.arena, room.base + atSnapshotBusy, 0)
-    for (const client of room.bySlot.values()) {
-      if (!client.asked) continue
-      client.asked = false
-      askResync(client)
-    }
-  }
 }

@@ -3,7 +3,8 @@ import { AssertionError } from '../../src/base/assert.js'
 import { allocateBlock } from '../../src/memory/arena.js'
 import { snapshotKind } from '../../src/memory/crossing.js'
 import type { RoomEntry } from '../../src/server/client.js'
-import { deliverSnapshot, type Outbox } from '../../src/server/outbox.js'
+import { deliverSnapshot } from '../../src/server/catch-up.js'
+import type { Outbox } from '../../src/server/own-words.js'
 import { createWorkerLink } from '../../src/server/worker-link.js'
 
 describe('outbox', () => {
