@@ -28,9 +28,6 @@ export function foreignType(type: RoomType, tables: readonly EntityTable[]): Roo
   }
 }
 
-/** Whether a room of this type is laid out by another version's tables. */
-export const isForeign = (type: RoomType, types: readonly RoomType[]): boolean => type !== types[type.number]
-
 const bytesOfKind: Readonly<Partial<Record<KindName, readonly number[]>>> = {
   u8: [1], i8: [1], bool: [1], choice: [1], u16: [2], i16: [2], u32: [4], i32: [4], f32: [4], f64: [8], u64: [8], i64: [8], ref: [8], quantized: [1, 2, 4],
 }

@@ -48,7 +48,7 @@ export const toMain = {
   halted: 12,   // roomKey, seqLow, seqHigh: nothing is applied any more, and nothing that was is not committed
   store: 8,     // roomKey, epochLow, epochHigh, seqLow, seqHigh, tick, address, bytes    in the room's snapshot area
 } as const
-export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 3, nackWords = 5, closedWords = 2, listingWords = 3, behindWords = 5, followedWords = 2
+export const failedWords = 1, recordWords = 3, snapshotWords = 10, refusedWords = 3, nackWords = 5, closedWords = 2, listingWords = 3, behindWords = 5
 
 export const targetWords = 5
 

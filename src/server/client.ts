@@ -156,8 +156,8 @@ export interface RoomEntry {
   storedSeq: number
   /** What the store gave, until the room runs. */
   loaded: StoredRoom | undefined
-  /** To be done when the store has answered. */
-  afterStore: (() => void) | undefined
+  /** To be done when the store has answered to a snapshot at this seq, or behind it. */
+  afterStore: { readonly seq: number; done(): void } | undefined
   /** Questions of others that its worker is answering, and answers whose records may not be told yet. */
   readonly fetches: Map<number, { readonly to: number; readonly request: number }>
   readonly answers: { readonly seq: number; readonly send: () => void }[]

@@ -150,7 +150,7 @@ export function letGo(driver: Driver, room: RoomEntry, epoch: number): void {
 export function askRelease(driver: Driver, room: RoomEntry, { epoch, stored }: EffectOf<'release'>): void {
   const isSaved = stored === undefined || room.type.durability === 'none' || room.state !== 'open' || room.storedSeq >= stored.position.seq
   if (isSaved) return letGo(driver, room, epoch)
-  room.afterStore = () => letGo(driver, room, epoch)
+  room.afterStore = { seq: stored.position.seq, done: () => letGo(driver, room, epoch) }
   tellSurely(room.link, toWorker.save, [room.key])
 }
 

@@ -141,8 +141,14 @@ function askWorker(driver: Driver, room: RoomEntry, { to, request, from }: Effec
 export function storeRoom(driver: Driver, room: RoomEntry, written: Pick<StoredSnapshot, 'data' | 'epoch' | 'seq' | 'tick' | 'ts'>, onDone: (isStored: boolean) => void): void {
   const { ownership, type } = room, began = monotonicMs()
   const { epoch, data, seq } = written, { parentEpoch, forkSeq } = ownership.lineage.findLast((fork) => fork.epoch === epoch) ?? room
-  const position = positionOf({ epoch, parentEpoch, forkSeq, seq }), { afterStore } = room
-  room.afterStore = undefined
+  const position = positionOf({ epoch, parentEpoch, forkSeq, seq })
+  const { afterStore } = room, isAwaited = afterStore !== undefined && seq >= afterStore.seq
+  // It stands until then: who waits for the room to be given away looks at it.
+  const settle = (): void => {
+    if (!isAwaited || room.afterStore !== afterStore) return
+    room.afterStore = undefined
+    afterStore.done()
+  }
   const done = (event: RoomEvent): void => {
     onDone(event.kind === 'stored')
     driver.happen(room, event)
@@ -151,7 +157,7 @@ export function storeRoom(driver: Driver, room: RoomEntry, written: Pick<StoredS
   if (!isOn(ownership.lineage, position)) {
     driver.hooks.onStoreFailed(room, new StaleError(`${room.id} went on elsewhere`, ownership.seen, ownership.owner))
     done({ kind: 'storeFailed' })
-    return afterStore?.()
+    return settle()
   }
   driver.backplane.store(room.id, epoch, { ...written, ...position, version: type.version, lineage: upTo(ownership.lineage, position) }).then(() => {
     room.storedSeq = Math.max(room.storedSeq, seq)
@@ -162,5 +168,5 @@ export function storeRoom(driver: Driver, room: RoomEntry, written: Pick<StoredS
     if (error instanceof StaleError && error.by === epoch) return done({ kind: 'stored', epoch, seq })
     driver.hooks.onStoreFailed(room, error)
     done({ kind: 'storeFailed' })
-  }).finally(() => afterStore?.())
+  }).finally(settle)
 }

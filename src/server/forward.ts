@@ -36,7 +36,7 @@ function sendJoin(sessions: Sessions, client: Client): void {
 }
 
 /** Sessions that are here are the owner's, too: told anew to a new one, and behind whatever may have parted the two. Of those it knows it makes nothing. */
-export function attachAgain(sessions: Sessions, room: RoomEntry): void {
+function attachAgain(sessions: Sessions, room: RoomEntry): void {
   for (const client of room.clients.values()) {
     if (client.state === 'new' || client.state === 'gone' || room.pending.has(client)) continue
     if (client.state === 'joining') sendJoin(sessions, client)
