@@ -1,6 +1,6 @@
 # What this project can be asked to do. `make run` and `make test` need Node 20 or 22, npm and make; everything else they get by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test soak chaos simulate check bench flame schema build clean
+.PHONY: help run run-cluster test soak chaos simulate check bench bench-full bench-smoke flame schema build clean
 .SILENT:
 
 PORT ?= 9001
@@ -43,8 +43,14 @@ check: dist/.built ## types, and generated code against schema/*.fbs
 	node schema/generate.mjs --check
 	echo 'types and generated code are as they should be'
 
-bench: dist/.built ## measure, side by side with peers; results in bench/results
+bench: dist/.built ## measure, side by side with peers; ONLY=delta runs one; results in bench/results
 	node scripts/bench.mjs
+
+bench-full: dist/.built ## the same with growth and the highest client counts, an hour
+	FULL=1 node scripts/bench.mjs
+
+bench-smoke: dist/.built ## shows within a minute that every bench works
+	SMOKE=1 node scripts/bench.mjs
 
 flame: dist/.built ## clinic flame graph of the delta bench's loop
 	NO_INSIGHT=1 npx --yes clinic@13.0.0 flame --open=false --dest .clinic -- node dist/bench/flame.js

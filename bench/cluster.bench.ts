@@ -8,8 +8,8 @@ import { measureFollowing } from './cluster/following.js'
 import { startInstance } from './cluster/instances.js'
 import { measureLatency } from './cluster/latency.js'
 import { measurePublishing } from './cluster/publishing.js'
-import { createSteal } from './paired.js'
-import { printFigures, printTargets, writeReport, type Measured } from './report.js'
+import { createSteal, printSteal } from './paired.js'
+import { printFigures, writeReport, type Measured } from './report.js'
 
 const steal = createSteal(), parts: Measured[] = []
 const isWanted = (part: string): boolean => (process.env.PART ?? part) === part
@@ -28,8 +28,6 @@ try {
 } finally {
   await redis.end()
 }
-const figures = parts.flatMap((part) => part.figures), targets = parts.flatMap((part) => part.targets)
-printFigures(figures)
-printTargets(targets)
-console.log(`  stolen from a window at most ${(steal.highest * 100).toFixed(1)}%; taken again because it was more than 5%: ${steal.repeated}`)
-writeReport('cluster', figures, Object.assign({}, ...parts.map(({ ratios }) => ratios)) as Record<string, number>, targets)
+printFigures(parts.flatMap(({ figures }) => figures))
+printSteal(steal)
+writeReport('cluster', parts)

@@ -7,10 +7,10 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { App, us_socket_local_port, type WebSocket } from 'uWebSockets.js'
-import { figure, median, printFigures, writeReport, type Figure } from './report.js'
+import { createSteal, printSteal, takeWindows } from './paired.js'
+import { figure, isSmoke, median, printFigures, writeReport, type Measured } from './report.js'
 
-const isSmoke = process.env.SMOKE !== undefined
-const windows = isSmoke ? 1 : 7, windowMs = isSmoke ? 200 : 1000, tickMs = 50
+const windowMs = isSmoke ? 200 : 750, tickMs = 50
 
 const frame = new Uint8Array(new SharedArrayBuffer(1200)).fill(7)
 const sockets = new Set<WebSocket<unknown>>()
@@ -41,23 +41,21 @@ async function measure(send: () => void, clients: ReturnType<typeof fork>): Prom
   return (user + system) / delivered
 }
 
-const results: Figure[] = [], ratios: Record<string, number> = {}
+const steal = createSteal(), parts: Measured[] = []
 for (const count of isSmoke ? [20] : [200, 1000]) {
   const clients = fork(fileURLToPath(new URL('frame-clients.js', import.meta.url)), [String(port), String(count)])
   await once(clients, 'message')
-  const times: Record<keyof typeof ways, number[]> = { loop: [], publish: [] }
-  await measure(ways.loop, clients)
-  await measure(ways.publish, clients)
-  for (let window = 0; window < windows; window++) {
-    for (const way of ['loop', 'publish'] as const) times[way].push(await measure(ways[way], clients))
-  }
-  const id = `frame/${count}-clients`
-  results.push(figure(id, 'loop of sends', 'CPU per delivery', 'us', times.loop), figure(id, 'publish', 'CPU per delivery', 'us', times.publish))
-  ratios[id] = median(times.loop.map((time, n) => time / times.publish[n]))
+  const window = async (): Promise<readonly [number, number]> => [await measure(ways.loop, clients), await measure(ways.publish, clients)]
+  await window()
+  const id = `frame/${count}-clients`, windows = await takeWindows(id, steal, window)
+  parts.push({
+    figures: [figure(id, 'loop of sends', 'CPU per delivery', 'us', windows.map(([loop]) => loop)), figure(id, 'publish', 'CPU per delivery', 'us', windows.map(([, publish]) => publish))],
+    ratios: { [id]: median(windows.map(([loop, publish]) => loop / publish)) }, targets: [],
+  })
   clients.disconnect()
   await once(clients, 'exit')
 }
-printFigures(results)
-for (const [id, ratio] of Object.entries(ratios)) console.log(`  ${id.padEnd(24)} a loop of sends costs ${ratio.toFixed(2)}x of publish`)
-writeReport('frame', results, ratios)
+printFigures(parts.flatMap(({ figures }) => figures))
+printSteal(steal)
+writeReport('frame', parts)
 process.exit(0)

@@ -3,9 +3,8 @@
  * met, missed, or undecided where the interval spans it.
  */
 import { readFileSync } from 'node:fs'
-import { median, type Target } from './report.js'
-
-export const isSmoke = process.env.SMOKE !== undefined
+import { isSmoke, median, type Target } from './report.js'
+import { goals, type Goal, type GoalId } from './targets.js'
 
 /** Enough for an interval of the median that leaves out three of each side. */
 export const windowsWanted = isSmoke ? 1 : 15
@@ -19,6 +18,9 @@ const stealMax = 0.05
 export interface Steal { repeated: number; highest: number }
 
 export const createSteal = (): Steal => ({ repeated: 0, highest: 0 })
+
+export const printSteal = ({ highest, repeated }: Steal): void =>
+  console.log(`  stolen from a window at most ${(highest * 100).toFixed(1)}%; taken again because it was more than ${stealMax * 100}%: ${repeated}`)
 
 /** Ticks of all cores: all, and stolen. */
 function readTicks(): { all: number; stolen: number } {
@@ -54,8 +56,10 @@ export function intervalOf(values: readonly number[]): readonly [low: number, hi
   return [sorted[out], sorted[length - 1 - out]]
 }
 
-/** Holds what was measured in each window against the most that it may be. */
-export function judge(id: string, what: string, unit: string, limit: number, values: readonly number[]): Target {
-  const [low, high] = intervalOf(values), isEnough = values.length >= windowsForInterval
-  return { id, what, unit, limit, median: median(values), low, high, verdict: !isEnough ? 'undecided' : high <= limit ? 'met' : low > limit ? 'missed' : 'undecided' }
+/** Holds what was measured in each window against what it is to be. */
+export function judge(id: GoalId, values: readonly number[]): Target {
+  const [low, high] = intervalOf(values), { limit, is }: Goal = goals[id]
+  const isIn = (value: number): boolean => is === 'at most' ? value <= limit : value >= limit
+  const verdict = values.length < windowsForInterval || isIn(low) !== isIn(high) ? 'undecided' : isIn(low) ? 'met' : 'missed'
+  return { id, median: median(values), low, high, verdict }
 }

@@ -1,15 +1,21 @@
-// Runs the benches one after the other, each in a process of its own; ONLY=delta, ONLY=frame or ONLY=cluster runs one, SMOKE=1 shows in seconds that they work. `node scripts/bench.mjs`
+// Runs the benches one after the other, each in a process of its own, and ends with the table of targets. ONLY=fanout runs one (PART=… a part of it), FULL=1 adds growth and
+// the highest client counts, SMOKE=1 shows within a minute that all of it works. `node scripts/bench.mjs`
 import { spawnSync } from 'node:child_process'
 
-const benches = ['delta', 'frame', 'cluster']
-const wanted = process.env.ONLY === undefined ? benches : benches.filter((name) => name === process.env.ONLY)
+const { ONLY: only, FULL: full, SMOKE: smoke } = process.env
+const always = ['delta', 'frame', 'cluster'], benches = full === undefined && smoke === undefined && only === undefined ? always : [...always]
+const wanted = benches.filter((name) => name === (only ?? name))
 if (wanted.length === 0) {
-  console.error(`bench: ONLY=${process.env.ONLY} is none of ${benches.join(', ')}`)
+  console.error(`bench: ONLY=${only} is none of ${benches.join(', ')}`)
   process.exit(2)
 }
-for (const name of wanted) {
-  console.log(`bench ${name}`)
-  const { status } = spawnSync(process.execPath, ['--expose-gc', `dist/bench/${name}.bench.js`], { stdio: 'inherit' })
+const began = Date.now()
+const run = (name) => {
+  const { status } = spawnSync(process.execPath, ['--expose-gc', `dist/bench/${name}.js`], { stdio: 'inherit' })
   if (status !== 0) process.exit(status ?? 1)
 }
-console.log(`results: ${process.env.SMOKE === undefined ? 'bench/results/latest.json' : 'dist/bench/smoke.json, which say nothing'}`)
+for (const [index, name] of wanted.entries()) {
+  console.log(`bench ${index + 1} of ${wanted.length}: ${name}, ${Math.round((Date.now() - began) / 1000)} s so far`)
+  run(`${name}.bench`)
+}
+run('finish')

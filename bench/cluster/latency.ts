@@ -15,11 +15,11 @@ import type { RedisServer } from '../../test/support/redis.js'
 import { until } from '../../test/support/until.js'
 import { startChild } from '../child.js'
 import { watch } from '../cpu.js'
-import { isSmoke, judge, takeWindows, type Steal } from '../paired.js'
-import { figure, median, type Measured } from '../report.js'
+import { judge, takeWindows, type Steal } from '../paired.js'
+import { figure, isSmoke, median, type Measured } from '../report.js'
 import { ping } from './project/shared/shapes.js'
 
-const id = 'cluster/latency', limitUs = 150
+const id = 'cluster/latency'
 const turnsPerWindow = isSmoke ? 10 : 30
 
 /** Between two messages: long enough that every thread is asleep again, as in a room that people use. */
@@ -137,6 +137,6 @@ export async function measureLatency(redis: RedisServer, instances: readonly Ser
   return {
     figures: all.map(({ subject }, index) => figure(id, subject, 'latency', 'us', windows.map((medians) => medians[index]))),
     ratios: { [id]: median(windows.map(([edge, , redisUs, threadUs]) => edge / (redisUs + 2 * threadUs))) },
-    targets: [judge(id, 'beyond plain ioredis and four thread hops', 'us', limitUs, windows.map(([edge, , redisUs, threadUs]) => edge - redisUs - 2 * threadUs))],
+    targets: [judge('cluster/latency', windows.map(([edge, , redisUs, threadUs]) => edge - redisUs - 2 * threadUs))],
   }
 }

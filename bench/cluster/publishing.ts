@@ -15,8 +15,8 @@ import { recordOf } from '../../workers/history.js'
 import { startChild, type Child } from '../child.js'
 import { mainThreadNs, watch } from '../cpu.js'
 import { createBenchWorker, createMovingRoom } from '../moving-room.js'
-import { isSmoke, takeWindows, type Steal } from '../paired.js'
-import { figure, median, type Measured } from '../report.js'
+import { takeWindows, type Steal } from '../paired.js'
+import { figure, isSmoke, median, type Measured } from '../report.js'
 import { createMainThread } from './main-thread.js'
 
 const roomCounts = [1, 10, 100, 1000]
