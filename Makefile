@@ -1,6 +1,6 @@
 # What this project can be asked to do. `make run` and `make test` need Node 20 or 22, npm and make; everything else they get by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help run run-cluster test soak chaos simulate check bench bench-full bench-smoke flame schema build clean
+.PHONY: help run run-cluster test soak chaos simulate check bench bench-full bench-smoke cpuprofile flame schema build clean
 .SILENT:
 
 PORT ?= 9001
@@ -52,11 +52,14 @@ bench-full: dist/.built ## the same with growth and the highest client counts, a
 bench-smoke: dist/.built ## shows within a minute that every bench works
 	SMOKE=1 node scripts/bench.mjs
 
-flame: dist/.built ## clinic flame graph of the delta bench's loop
-	NO_INSIGHT=1 npx --yes clinic@13.0.0 flame --open=false --dest .clinic -- node dist/bench/flame.js
+flame: dist/.built ## clinic flame graphs: the main thread under fan-out load, and a room's loop; in .clinic
+	for script in under-load room-loop; do NO_INSIGHT=1 npx --yes clinic@13.0.0 flame --open=false --dest .clinic --name $$script -- node dist/bench/$$script.js || exit 1; done
+
+cpuprofile: dist/.built ## V8 CPU profiles of all threads under fan-out load, in .cpuprofile
+	node scripts/cpuprofile.mjs
 
 schema: node_modules/.installed ## generate code from schema/*.fbs
 	node schema/generate.mjs
 
 clean: ## remove what was built
-	rm -rf dist .clinic
+	rm -rf dist .clinic .cpuprofile

@@ -1,4 +1,4 @@
-/** A room's loop for a profiler: 10,000 entities that all move, for `SECONDS` (10) seconds. `make flame` draws it. */
+/** The room loop for a profiler, run in the main thread: 10,000 entities that all move, for `SECONDS` (10) seconds. `make flame` draws it. */
 import { createBenchWorker, createMovingRoom } from './moving-room.js'
 
 const room = createMovingRoom(createBenchWorker(), 10_000, true)
