@@ -15,16 +15,23 @@ const share = (latencies: readonly number[], of: number): number => [...latencie
 
 const floorOf = ({ floor, floorAgain }: CrowdWindow): number => (floor.cpuPerDeliveryUs + floorAgain.cpuPerDeliveryUs) / 2
 
+/** In each window. How CPU divides is told by samples of the kernel's clock, few in a turn, so the share is that of the whole run: what varies is the CPU. */
+function userPerDeliveryUs(windows: readonly CrowdWindow[], ...turns: readonly TurnName[]): number[] {
+  const sum = (valueOf: (taken: CrowdWindow[TurnName]) => number): number => windows.reduce((all, each) => all + turns.reduce((some, turn) => some + valueOf(each[turn]), 0), 0)
+  const userShare = sum(({ userTicks }) => userTicks) / Math.max(1, sum(({ allTicks }) => allTicks))
+  return windows.map((each) => userShare * turns.reduce((some, turn) => some + each[turn].cpuPerDeliveryUs, 0) / turns.length)
+}
+
 export function figuresOf(id: string, windows: readonly CrowdWindow[]): Figure[] {
   const floor = 'bare uWebSockets.js', figures = [
     figure(id, floor, 'CPU per delivery', 'us', windows.map(floorOf)),
-    figure(id, floor, 'user CPU per delivery', 'us', windows.map((each) => (each.floor.userPerDeliveryUs + each.floorAgain.userPerDeliveryUs) / 2)),
+    figure(id, floor, 'user CPU per delivery', 'us', userPerDeliveryUs(windows, 'floor', 'floorAgain')),
     figure(id, floor, 'bytes per delivery', 'B', windows.map((each) => each.floor.bytesPerDelivery)),
   ]
   for (const [turn, subject] of subjects) {
     figures.push(
       figure(id, subject, 'CPU per delivery', 'us', windows.map((each) => each[turn].cpuPerDeliveryUs)),
-      figure(id, subject, 'user CPU per delivery', 'us', windows.map((each) => each[turn].userPerDeliveryUs)),
+      figure(id, subject, 'user CPU per delivery', 'us', userPerDeliveryUs(windows, turn)),
       figure(id, subject, 'bytes per delivery', 'B', windows.map((each) => each[turn].bytesPerDelivery)),
     )
   }
@@ -53,7 +60,10 @@ export function targetsOf(shape: CrowdShape, windows: readonly CrowdWindow[]): T
   const ratio = (what: string, limit: number, of: (window: CrowdWindow) => number): Target => judge(id, what, 'x', limit, windows.map(of))
   const aboveFloor = (limit: number): Target =>
     ratio(`CPU above the floor per delivery, ${of}'s above it`, limit, (each) => (each.engine.cpuPerDeliveryUs - floorOf(each)) / (each[peer].cpuPerDeliveryUs - floorOf(each)))
-  const user = (limit: number): Target => ratio(`user time per delivery, ${of}'s`, limit, (each) => each.engine.userPerDeliveryUs / each[peer].userPerDeliveryUs)
+  const user = (limit: number): Target => {
+    const theirs = userPerDeliveryUs(windows, peer)
+    return judge(id, `user time per delivery, ${of}'s`, 'x', limit, userPerDeliveryUs(windows, 'engine').map((ours, window) => ours / theirs[window]))
+  }
   const inputs = judge(`${id}-inputs`, 'CPU per applied and acknowledged input, a bare echo\'s', 'x', 1.5, windows.map((each) =>
     perInputUs(each.engineInputs, each.engine.cpuPerDeliveryUs, shape) / perInputUs(each.floorInputs, floorOf(each), shape)))
   switch (role) {

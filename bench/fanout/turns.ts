@@ -8,7 +8,9 @@ export interface Taken {
   /** CPU of the server in all. */
   readonly cpuUs: number
   readonly cpuPerDeliveryUs: number
-  readonly userPerDeliveryUs: number
+  /** The kernel's samples of the server, in user code and in all: of one turn too few to say how it divides. */
+  readonly userTicks: number
+  readonly allTicks: number
   /** Heads of frames included. */
   readonly bytesPerDelivery: number
   readonly deliveries: number
@@ -26,10 +28,10 @@ export async function takeTurn(stage: Stage, { key, pid }: Contestant, viewers: 
   const answer = await stage.ask<TurnAnswer>({ kind: 'turn', group: key, ticks, inputs })
   const after = processTimes(pid), loadAfter = processTimes(stage.loadPid)
   const cpuUs = (after.ns - before.ns) / 1000, deliveries = answer.deliveries + viewers * ticks
-  const userTicks = after.userTicks - before.userTicks, allTicks = userTicks + after.kernelTicks - before.kernelTicks
+  const userTicks = after.userTicks - before.userTicks
   return {
     cpuUs, deliveries, hz: answer.hz, latencies: answer.latencies, bytesPerDelivery: answer.bytes / answer.deliveries,
-    cpuPerDeliveryUs: cpuUs / deliveries, userPerDeliveryUs: cpuUs / deliveries * userTicks / Math.max(1, allTicks),
+    cpuPerDeliveryUs: cpuUs / deliveries, userTicks, allTicks: userTicks + after.kernelTicks - before.kernelTicks,
     serverShare: cpuUs / 1000 / (ticks * tickMs), loadShare: (loadAfter.ns - loadBefore.ns) / 1e6 / (ticks * tickMs),
   }
 }
