@@ -65,7 +65,7 @@ function engineMessage(player: Player, bytes: number): Heard {
   }
 }
 
-/** Of `to` the number is what there is to say; two and four bytes, as packed fields. */
+/** Packed fields of an input: numbers of two and of four bytes, as this machine has them. */
 const u16 = (value: number): Uint8Array => new Uint8Array(new Uint16Array([value]).buffer)
 const u32 = (value: number): Uint8Array => new Uint8Array(new Uint32Array([value]).buffer)
 

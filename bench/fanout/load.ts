@@ -22,7 +22,7 @@ export type Question = JoinQuestion | TurnQuestion | { readonly kind: 'leave'; r
 /** `wrong`: why there is no answer, or ''. */
 export interface Joined { readonly wrong: string }
 export interface TurnAnswer extends Joined {
-  /** Turns a second, from the first delivery to the last of all clients. */
+  /** Turns a second, by the first client's deliveries. */
   readonly hz: number
   readonly deliveries: number
   readonly bytes: number
@@ -91,11 +91,15 @@ async function settle(group: Group): Promise<void> {
 }
 
 /** Takes what was heard. Allocates nothing but a number for each acknowledgement. */
-function count({ turn }: Group, player: Player, what: Heard): void {
+function count({ turn, players }: Group, player: Player, what: Heard): void {
   if (turn === undefined) return
   if ((what & heard.delivery) !== 0) {
-    if (turn.firstMs === 0) turn.firstMs = performance.now()
-    if (++player.deliveries === turn.ticks && --turn.due === 0) turn.lastMs = performance.now()
+    player.deliveries++
+    if (player.deliveries === turn.ticks) turn.due--
+    if (player === players[0]) {
+      if (player.deliveries === 1) turn.firstMs = performance.now()
+      if (player.deliveries === turn.ticks) turn.lastMs = performance.now()
+    }
   }
   if ((what & heard.acknowledged) !== 0 && player.sentMs !== 0 && player.acked === player.sent) {
     turn.latencies.push(performance.now() - player.sentMs)

@@ -18,7 +18,7 @@ const floorOf = ({ floor, floorAgain }: CrowdWindow): number => (floor.cpuPerDel
 /** In each window. How CPU divides is told by samples of the kernel's clock, few in a turn, so the share is that of the whole run: what varies is the CPU. */
 function userPerDeliveryUs(windows: readonly CrowdWindow[], ...turns: readonly TurnName[]): number[] {
   const sum = (valueOf: (taken: CrowdWindow[TurnName]) => number): number => windows.reduce((all, each) => all + turns.reduce((some, turn) => some + valueOf(each[turn]), 0), 0)
-  const userShare = sum(({ userTicks }) => userTicks) / Math.max(1, sum(({ allTicks }) => allTicks))
+  const userShare = Math.max(1, sum(({ userTicks }) => userTicks)) / Math.max(1, sum(({ allTicks }) => allTicks))
   return windows.map((each) => userShare * turns.reduce((some, turn) => some + each[turn].cpuPerDeliveryUs, 0) / turns.length)
 }
 

@@ -8,6 +8,10 @@ import { takeTurn, type Taken } from './turns.js'
 const clientsPerStep = isSmoke ? 5 : 500, clientsMax = isSmoke ? 10 : 8000, ticks = isSmoke ? 3 : 3 * tickHz
 /** A contestant whose timer drifts gets 19.7 Hz with nobody there; below this its turns are late. */
 const hzMin = 19.5, shareMax = 0.95
+/** What somebody else's work on the machine has delayed is tried again. */
+const tries = 3
+
+const percent = (share: number): string => `${Math.round(share * 100)}%`
 
 /** What ended the climb, or undefined. A turn that did not reach everybody has ended it, too. */
 async function limitOf(take: () => Promise<Taken>): Promise<string | undefined> {
@@ -16,7 +20,7 @@ async function limitOf(take: () => Promise<Taken>): Promise<string | undefined> 
   const { hz, serverShare, loadShare } = taken
   if (serverShare >= shareMax) return 'its core is used up'
   if (loadShare >= shareMax) return 'the load\'s core is used up'
-  return hz < hzMin ? `${hz.toFixed(1)} Hz` : undefined
+  return hz < hzMin ? `${hz.toFixed(1)} Hz, though it used its core to ${percent(serverShare)} and the load its own to ${percent(loadShare)}` : undefined
 }
 
 async function climb(stage: Stage, { key, dialect, port }: Contestant, take: () => Promise<Taken>): Promise<{ clients: number; limit: string }> {
@@ -25,7 +29,8 @@ async function climb(stage: Stage, { key, dialect, port }: Contestant, take: () 
     await stage.ask({ kind: 'join', group: key, dialect, port, type: 'crowd', names: ['most'], clients: [clients] })
     // Once to warm up: who came last has just been sent the whole room.
     await limitOf(take)
-    const limit = await limitOf(take)
+    let limit = await limitOf(take)
+    for (let left = tries - 1; limit !== undefined && left > 0; left--) limit = await limitOf(take)
     if (limit !== undefined) return { clients: clients - clientsPerStep, limit }
   }
   return { clients: clientsMax, limit: 'no more were tried' }
