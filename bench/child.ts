@@ -1,5 +1,5 @@
 /** A process of a bench's own: load, or somebody who listens. It says `ready`, answers one question after the other, and ends with its channel. */
-import { fork } from 'node:child_process'
+import { fork, type ForkOptions } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
@@ -10,8 +10,9 @@ export interface Child {
   end(): Promise<unknown>
 }
 
-export async function startChild(script: URL, args: readonly string[]): Promise<Child> {
-  const child = fork(fileURLToPath(script), args), exited = once(child, 'exit')
+/** `options`: another Node to run it, say. */
+export async function startChild(script: URL, args: readonly string[], options: ForkOptions = {}): Promise<Child> {
+  const child = fork(fileURLToPath(script), args, options), exited = once(child, 'exit')
   const ended = exited.then(([code]) => { throw new Error(`${script.pathname} has ended with ${String(code)}`) })
   ended.catch(() => {})
   const hear = async <T>(): Promise<T> => (await Promise.race([once(child, 'message'), ended]) as [T])[0]

@@ -1,0 +1,85 @@
+/** What the windows of a crowd say: figures of each contestant, and the targets that this crowd is for. */
+import { judge } from '../paired.js'
+import { figure, median, type Figure, type Target } from '../report.js'
+import type { CrowdWindow, TurnName } from './crowd.js'
+import { inputsPerTurn, ticksPerTurn, type CrowdShape } from './shapes.js'
+
+const subjects: readonly (readonly [TurnName, string])[] = [
+  ['engine', 'the engine'], ['colyseusF32', 'Colyseus, f32'], ['colyseus16', 'Colyseus, quantized'], ['socketio', 'socket.io'],
+]
+const withInputs: readonly (readonly [TurnName, string])[] = [
+  ['engineInputs', 'the engine'], ['colyseusInputs', 'Colyseus, f32'], ['socketioInputs', 'socket.io'], ['floorInputs', 'bare uWS and its echo'],
+]
+
+const share = (latencies: readonly number[], of: number): number => [...latencies].sort((a, b) => a - b)[Math.min(latencies.length - 1, Math.floor(latencies.length * of))]
+
+const floorOf = ({ floor, floorAgain }: CrowdWindow): number => (floor.cpuPerDeliveryUs + floorAgain.cpuPerDeliveryUs) / 2
+
+/** In each window. How CPU divides is told by samples of the kernel's clock, few in a turn, so the share is that of the whole run: what varies is the CPU. */
+function userPerDeliveryUs(windows: readonly CrowdWindow[], ...turns: readonly TurnName[]): number[] {
+  const sum = (valueOf: (taken: CrowdWindow[TurnName]) => number): number => windows.reduce((all, each) => all + turns.reduce((some, turn) => some + valueOf(each[turn]), 0), 0)
+  const userShare = Math.max(1, sum(({ userTicks }) => userTicks)) / Math.max(1, sum(({ allTicks }) => allTicks))
+  return windows.map((each) => userShare * turns.reduce((some, turn) => some + each[turn].cpuPerDeliveryUs, 0) / turns.length)
+}
+
+export function figuresOf(id: string, windows: readonly CrowdWindow[]): Figure[] {
+  const floor = 'bare uWebSockets.js', figures = [
+    figure(id, floor, 'CPU per delivery', 'us', windows.map(floorOf)),
+    figure(id, floor, 'user CPU per delivery', 'us', userPerDeliveryUs(windows, 'floor', 'floorAgain')),
+    figure(id, floor, 'bytes per delivery', 'B', windows.map((each) => each.floor.bytesPerDelivery)),
+  ]
+  for (const [turn, subject] of subjects) {
+    figures.push(
+      figure(id, subject, 'CPU per delivery', 'us', windows.map((each) => each[turn].cpuPerDeliveryUs)),
+      figure(id, subject, 'user CPU per delivery', 'us', userPerDeliveryUs(windows, turn)),
+      figure(id, subject, 'bytes per delivery', 'B', windows.map((each) => each[turn].bytesPerDelivery)),
+    )
+  }
+  for (const [turn, subject] of withInputs) {
+    figures.push(
+      figure(`${id}-inputs`, subject, 'CPU per delivery, inputs included', 'us', windows.map((each) => each[turn].cpuPerDeliveryUs)),
+      figure(`${id}-inputs`, subject, 'input to effect, p50', 'ms', windows.map((each) => share(each[turn].latencies, 0.5))),
+      figure(`${id}-inputs`, subject, 'input to effect, p99', 'ms', windows.map((each) => share(each[turn].latencies, 0.99))),
+    )
+  }
+  return figures
+}
+
+/** CPU of a turn with inputs beyond that of one without, per input that was applied and acknowledged. */
+function perInputUs(withThem: CrowdWindow[TurnName], without: number, { rooms, clients }: CrowdShape): number {
+  const inputs = (rooms * clients - 1) * inputsPerTurn
+  return (withThem.cpuUs - without * rooms * clients * ticksPerTurn) / inputs
+}
+
+/** Of Colyseus' two the one that costs less, by the median of the run: it is not to lose for its fields' sake. */
+const bestColyseus = (windows: readonly CrowdWindow[]): 'colyseusF32' | 'colyseus16' =>
+  median(windows.map((each) => each.colyseusF32.cpuPerDeliveryUs)) <= median(windows.map((each) => each.colyseus16.cpuPerDeliveryUs)) ? 'colyseusF32' : 'colyseus16'
+
+export function targetsOf(shape: CrowdShape, windows: readonly CrowdWindow[]): Target[] {
+  const { id, role } = shape, peer = bestColyseus(windows), of = peer === 'colyseusF32' ? 'Colyseus (f32)' : 'Colyseus (quantized)'
+  const ratio = (what: string, limit: number, of: (window: CrowdWindow) => number): Target => judge(id, what, 'x', limit, windows.map(of))
+  const aboveFloor = (limit: number): Target =>
+    ratio(`CPU above the floor per delivery, ${of}'s above it`, limit, (each) => (each.engine.cpuPerDeliveryUs - floorOf(each)) / (each[peer].cpuPerDeliveryUs - floorOf(each)))
+  const user = (limit: number): Target => {
+    const theirs = userPerDeliveryUs(windows, peer)
+    return judge(id, `user time per delivery, ${of}'s`, 'x', limit, userPerDeliveryUs(windows, 'engine').map((ours, window) => ours / theirs[window]))
+  }
+  const inputs = judge(`${id}-inputs`, 'CPU per applied and acknowledged input, a bare echo\'s', 'x', 1.5, windows.map((each) =>
+    perInputUs(each.engineInputs, each.engine.cpuPerDeliveryUs, shape) / perInputUs(each.floorInputs, floorOf(each), shape)))
+  switch (role) {
+    case 'few': return [ratio('CPU per delivery, the floor\'s', 1.35, (each) => each.engine.cpuPerDeliveryUs / floorOf(each)), inputs]
+    case 'many': return [
+      aboveFloor(0.4), user(0.65),
+      ratio('bytes per delivery, 16-bit fields, Colyseus\' with f32', 0.35, (each) => each.engine.bytesPerDelivery / each.colyseusF32.bytesPerDelivery),
+      ratio('bytes per delivery, 16-bit fields, Colyseus\' with 16-bit fields', 0.5, (each) => each.engine.bytesPerDelivery / each.colyseus16.bytesPerDelivery), inputs,
+    ]
+    case 'rooms': return [aboveFloor(0.15), user(0.3), inputs]
+  }
+}
+
+/** What an input costs, beside the target that holds the two against each other. */
+export const inputFigures = (shape: CrowdShape, windows: readonly CrowdWindow[]): Figure[] => [
+  figure(`${shape.id}-inputs`, 'the engine', 'CPU per input', 'us', windows.map((each) => perInputUs(each.engineInputs, each.engine.cpuPerDeliveryUs, shape))),
+  figure(`${shape.id}-inputs`, 'socket.io', 'CPU per input', 'us', windows.map((each) => perInputUs(each.socketioInputs, each.socketio.cpuPerDeliveryUs, shape))),
+  figure(`${shape.id}-inputs`, 'bare uWS and its echo', 'CPU per input', 'us', windows.map((each) => perInputUs(each.floorInputs, floorOf(each), shape))),
+]

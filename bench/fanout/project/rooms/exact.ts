@@ -1,0 +1,4 @@
+import { moving } from '../shared/handlers.js'
+import { exact } from '../shared/shapes.js'
+
+export default moving(exact, 16)

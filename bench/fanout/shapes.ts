@@ -1,0 +1,20 @@
+/** The crowds of the fan-out bench: how many rooms of which type, and how many clients in each. */
+import { isSmoke } from '../paired.js'
+import type { RoomType } from './project/shared/place.js'
+
+/** `role`: which of the targets it is for. */
+export interface CrowdShape { readonly id: string; readonly role: 'few' | 'many' | 'rooms'; readonly type: RoomType; readonly rooms: number; readonly clients: number }
+
+const shape = (role: CrowdShape['role'], type: RoomType, rooms: number, clients: number): CrowdShape => ({ id: `fanout/${rooms}x${clients}`, role, type, rooms, clients })
+
+export const crowdShapes: readonly CrowdShape[] = isSmoke
+  ? [shape('few', 'crowd', 1, 4), shape('many', 'crowd', 1, 8), shape('rooms', 'small', 3, 2)]
+  : [shape('few', 'crowd', 1, 200), shape('many', 'crowd', 1, 1000), shape('rooms', 'small', 100, 10)]
+
+/** Ticks of a turn, at 20 Hz; and with inputs, of every client one a tick, so many: the last are applied before the room stands still. */
+export const ticksPerTurn = isSmoke ? 3 : 20, inputsPerTurn = ticksPerTurn - 2
+
+/** Windows before anything is timed, so that just-in-time compilers have seen it, and that something is there to be proved. */
+export const warmUpWindows = isSmoke ? 0 : 2
+
+export const roomNames = ({ id, rooms }: CrowdShape): string[] => Array.from({ length: rooms }, (_, n) => `${id.slice('fanout/'.length)}-${n}`)
