@@ -1,7 +1,7 @@
-// Runs the benches one after the other, each in a process of its own; ONLY=delta, ONLY=frame or ONLY=cluster runs one, SMOKE=1 shows in seconds that they work. `node scripts/bench.mjs`
+// Runs the benches one after the other, each in a process of its own; ONLY=tick runs one, SMOKE=1 shows in seconds that they work. `node scripts/bench.mjs`
 import { spawnSync } from 'node:child_process'
 
-const benches = ['delta', 'frame', 'cluster']
+const benches = ['delta', 'frame', 'cluster', 'tick']
 const wanted = process.env.ONLY === undefined ? benches : benches.filter((name) => name === process.env.ONLY)
 if (wanted.length === 0) {
   console.error(`bench: ONLY=${process.env.ONLY} is none of ${benches.join(', ')}`)

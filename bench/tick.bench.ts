@@ -1,0 +1,23 @@
+/**
+ * What one worker does with its ticks, and one server without peers. Each part stands in a file of its own in bench/tick, and first proves that state is right.
+ * `make bench ONLY=tick`; `PART=garbage` runs one part.
+ */
+import { startProject } from './instances.js'
+import { createSteal } from './paired.js'
+import { printFigures, printTargets, writeReport, type Measured } from './report.js'
+import { measureGarbage } from './tick/garbage.js'
+
+const steal = createSteal(), parts: Measured[] = []
+const isWanted = (part: string): boolean => (process.env.PART ?? part) === part
+
+const server = await startProject('bench/tick/project')
+try {
+  if (isWanted('garbage')) parts.push(await measureGarbage(server))
+} finally {
+  await server.end()
+}
+const figures = parts.flatMap((part) => part.figures), targets = parts.flatMap((part) => part.targets)
+printFigures(figures)
+printTargets(targets)
+console.log(`  stolen from a window at most ${(steal.highest * 100).toFixed(1)}%; taken again because it was more than 5%: ${steal.repeated}`)
+writeReport('tick', figures, Object.assign({}, ...parts.map(({ ratios }) => ratios)) as Record<string, number>, targets)
