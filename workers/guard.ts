@@ -16,7 +16,8 @@ export type Reporter = (room: ActiveRoom, handler: string, error: unknown) => vo
 /** What became of a call: `ok`, `rejected` with its answer, `threw`, or `poisoned`: not called, because it has ended threads. */
 export type Outcome = { readonly kind: 'ok'; readonly value: unknown } | { readonly kind: 'rejected'; readonly rejection: Rejection } | { readonly kind: 'threw' | 'poisoned' }
 
-const ok = (value: unknown): Outcome => ({ kind: 'ok', value })
+const okNothing: Outcome = { kind: 'ok', value: undefined }
+const ok = (value: unknown): Outcome => value === undefined ? okNothing : { kind: 'ok', value }
 
 /** Runs one handler of a room. `detail` names the input or timer; `journalNumber` is the entry in progress, 0 for ticks and timers. */
 export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, detail: string, journalNumber: number, run: () => unknown): Outcome {

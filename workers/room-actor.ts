@@ -37,7 +37,7 @@ export const isDue = ({ room }: Actor, nowMs: number): boolean =>
 export function takeTurn(actor: Actor, nowMs: number): boolean {
   const { room } = actor
   const { tickHz } = room.type.definition
-  for (const table of room.tables) table.beginTurn()
+  for (let table = 0; table < room.tables.length; table++) room.tables[table].beginTurn()
   if (tickHz === 0) {
     room.isCommitted = false
     room.book.clock.timeMs += Math.max(0, nowMs - room.turnMs)
@@ -269,8 +269,8 @@ function dropSession(actor: Actor, slot: number, journalNumber: number): void {
 /** Sessions that `session.end` named, and dropped ones whose grace time has passed. */
 function endOverdue(actor: Actor): void {
   const { book, ending } = actor.room
-  for (const slot of ending) if (book.has(slot)) endSession(actor, slot, 'ended', 0)
-  ending.clear()
+  if (ending.size > 0) for (const slot of ending) if (book.has(slot)) endSession(actor, slot, 'ended', 0)
+  if (ending.size > 0) ending.clear()
   for (let slot = book.takeExpired(book.clock.timeMs); slot >= 0; slot = book.takeExpired(book.clock.timeMs)) endSession(actor, slot, 'dropped', 0)
 }
 

@@ -29,6 +29,7 @@ export function createTimers(tables: ReadonlyMap<string, AuthorTable>, clock: Cl
     return undefined
   }
   const earliest = (): Armed | undefined => {
+    if (tables.size === 0) return undefined
     let best: Armed | undefined
     for (const [name, table] of tables) {
       if (table.size === 0) continue
