@@ -6,12 +6,23 @@ import { startProject } from './instances.js'
 import { createSteal } from './paired.js'
 import { printFigures, printTargets, writeReport, type Measured } from './report.js'
 import { measureGarbage } from './tick/garbage.js'
+import { measureLatency } from './tick/latency.js'
+import { measureJoinStorm } from './tick/join-storm.js'
+import { measureStartError } from './tick/start-error.js'
 
 const steal = createSteal(), parts: Measured[] = []
 const isWanted = (part: string): boolean => (process.env.PART ?? part) === part
 
+const pinged = await startProject('bench/cluster/project')
+try {
+  if (isWanted('latency')) parts.push(await measureLatency(pinged, steal))
+} finally {
+  await pinged.end()
+}
 const server = await startProject('bench/tick/project')
 try {
+  if (isWanted('start-error')) parts.push(await measureStartError(server, steal))
+  if (isWanted('join-storm')) parts.push(await measureJoinStorm(server, steal))
   if (isWanted('garbage')) parts.push(await measureGarbage(server))
 } finally {
   await server.end()
