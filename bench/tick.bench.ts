@@ -8,11 +8,13 @@ import { printFigures, printTargets, writeReport, type Measured } from './report
 import { measureGarbage } from './tick/garbage.js'
 import { measureLatency } from './tick/latency.js'
 import { measureJoinStorm } from './tick/join-storm.js'
+import { measurePhases } from './tick/phases.js'
 import { measureStartError } from './tick/start-error.js'
 
 const steal = createSteal(), parts: Measured[] = []
 const isWanted = (part: string): boolean => (process.env.PART ?? part) === part
 
+if (isWanted('phases')) parts.push(await measurePhases(steal))
 const pinged = await startProject('bench/cluster/project')
 try {
   if (isWanted('latency')) parts.push(await measureLatency(pinged, steal))
