@@ -29,10 +29,7 @@ export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, 
     room.fault('handler:before')
     const value = run()
     room.fault('handler:after')
-    if (value instanceof Promise) {
-      value.catch((error: unknown) => report(room, name, error))
-      throw new TypeError(`${name} returned a promise; handlers are synchronous, tasks and prepare are not`)
-    }
+    if (value instanceof Promise) refusePromise(room, report, name, value)
     return ok(value)
   } catch (error) {
     if (error instanceof Rejection) return { kind: 'rejected', rejection: error }
@@ -41,4 +38,10 @@ export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, 
   } finally {
     mark(room.arena, 0, 0, 0)
   }
+}
+
+/** A function of its own: what a closure sees is allocated at each call of the function around it. */
+function refusePromise(room: ActiveRoom, report: Reporter, name: string, promise: Promise<unknown>): never {
+  promise.catch((error: unknown) => report(room, name, error))
+  throw new TypeError(`${name} returned a promise; handlers are synchronous, tasks and prepare are not`)
 }

@@ -14,7 +14,7 @@ import { isLost } from './connections.js'
 import { guard, type Reporter } from './guard.js'
 import { committedSeq } from './history.js'
 import type { BookedSession } from './session-book.js'
-import type { Timers } from './timers.js'
+import type { DueTimer, Timers } from './timers.js'
 
 export interface Actor {
   readonly room: ActiveRoom
@@ -81,14 +81,18 @@ export function scheduleEventDriven({ room, timers }: Actor, nowMs: number): voi
   if (hasEntries(room.journal)) room.dueMs = nowMs
 }
 
-function fireTimers({ room, timers, report }: Actor): void {
-  const { timeMs } = room.book.clock
+function fireTimers(actor: Actor): void {
+  const { room: { book: { clock: { timeMs } } }, timers } = actor
   for (let fired = 0; fired < timersPerTurnMax; fired++) {
     const due = timers.takeDue(timeMs)
     if (due === undefined) return
-    const handler = room.type.definition.handlers.onTimer[due.name]
-    if (handler !== undefined) guard(room, report, 'onTimer', due.name, 0, () => handler(room.author, due.arg))
+    fire(actor, due)
   }
+}
+
+function fire({ room, report }: Actor, { name, arg }: DueTimer): void {
+  const handler = room.type.definition.handlers.onTimer[name]
+  if (handler !== undefined) guard(room, report, 'onTimer', name, 0, () => handler(room.author, arg))
 }
 
 /** A timer that arms itself with 0 ms would otherwise hold the turn for ever. */

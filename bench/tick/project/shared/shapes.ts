@@ -9,6 +9,9 @@ const movers = table({ x: place, y: place, vx: f32, vy: f32, rot: f32, hp: u16 }
 /** What its thread allocates: of every sample, the bytes of a tick. `minors`, `majors`: collections since the room began. */
 export const steady = defineSchema('steady', { globals: { turn: u32, samples: u32, bytesPerTick: f64, minors: u32, majors: u32 }, tables: { movers } })
 
+/** Only keeps a worker busy. */
+export const warming = defineSchema('warming', { tables: { movers } })
+
 /** Says when each of its ticks began, by its thread's clock. */
 export const storm = defineSchema('storm', { globals: { turn: u32, startedMs: f64 }, tables: { movers } })
 
