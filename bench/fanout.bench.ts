@@ -3,11 +3,10 @@
  * sockets on another. bench/fanout has its parts. `make bench ONLY=fanout`; `FULL=1` also looks for the highest client count.
  */
 import { measureFanout } from './fanout/fanout.js'
-import { createSteal } from './paired.js'
-import { printFigures, printTargets, writeReport } from './report.js'
+import { createSteal, printSteal } from './paired.js'
+import { printFigures, writeReport } from './report.js'
 
-const steal = createSteal(), { figures, ratios, targets } = await measureFanout(steal)
-printFigures(figures)
-printTargets(targets)
-console.log(`  stolen from a window at most ${(steal.highest * 100).toFixed(1)}%; taken again because it was more than 5%: ${steal.repeated}`)
-writeReport('fanout', figures, ratios, targets)
+const steal = createSteal(), measured = await measureFanout(steal)
+printFigures(measured.figures)
+printSteal(steal)
+writeReport('fanout', [measured])

@@ -2,6 +2,7 @@
 import { keyWords } from '../src/base/key-stream.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
 import { createArena, takeGeneration, type Arena } from '../src/memory/arena.js'
+import type { Kernels } from '../src/memory/kernels.js'
 import { createRingReader, createRingWriter, read, release, type RingReader } from '../src/memory/ring.js'
 import { atReleasedSeq } from '../src/memory/room-layout.js'
 import { storeWide } from '../src/memory/views.js'
@@ -39,12 +40,13 @@ export interface MovingRoom {
 /** What a worker's rooms share. */
 export interface BenchWorker { readonly arena: Arena; readonly flusher: Flusher; readonly published: RingReader; rooms: number }
 
-export function createBenchWorker(): BenchWorker {
-  const arena = createArena(256 * 1024 ** 2, 0)
+/** `fault` is called at every named point of the engine's work, as tests do to end a thread there; `withKernels` may put others around the arena's. */
+export function createBenchWorker({ arenaBytes = 256 * 1024 ** 2, fault = (_: string): void => {}, withKernels = (kernels: Kernels): Kernels => kernels } = {}): BenchWorker {
+  const plain = createArena(arenaBytes, 0), arena: Arena = { ...plain, kernels: withKernels(plain.kernels) }
   const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
   const flusher: Flusher = {
     encoder: createEncoder(arena, 0, () => {}),
-    output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => { throw new Error('bench: no flush is skipped') },
+    output, generation: takeGeneration(arena), fault, onSkipped: () => { throw new Error('bench: no flush is skipped') },
   }
   return { arena, flusher, published, rooms: 0 }
 }

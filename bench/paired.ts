@@ -29,10 +29,10 @@ function readTicks(): { all: number; stolen: number } {
 }
 
 /** So many windows; one of which too much was stolen is taken again, as often as there are windows. */
-export async function takeWindows<T>(id: string, steal: Steal, takeWindow: () => Promise<T> | T): Promise<T[]> {
+export async function takeWindows<T>(id: string, steal: Steal, takeWindow: () => Promise<T> | T, wanted = windowsWanted): Promise<T[]> {
   const taken: T[] = []
-  for (let left = windowsWanted; taken.length < windowsWanted;) {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${id}: window ${taken.length + 1} of ${windowsWanted} `)
+  for (let left = wanted; taken.length < wanted;) {
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${id}: window ${taken.length + 1} of ${wanted} `)
     const before = readTicks(), window = await takeWindow(), after = readTicks()
     const share = (after.stolen - before.stolen) / Math.max(1, after.all - before.all)
     if (share > stealMax && left-- > 0) { steal.repeated++; continue }

@@ -2,8 +2,8 @@
 // the highest client counts, SMOKE=1 shows within a minute that all of it works. `node scripts/bench.mjs`
 import { spawnSync } from 'node:child_process'
 
-const { ONLY: only, FULL: full, SMOKE: smoke } = process.env
-const always = ['delta', 'frame', 'cluster'], benches = full === undefined && smoke === undefined && only === undefined ? always : [...always]
+const { ONLY: only } = process.env
+const benches = ['delta', 'frame', 'tick', 'fanout', 'cluster']
 const wanted = benches.filter((name) => name === (only ?? name))
 if (wanted.length === 0) {
   console.error(`bench: ONLY=${only} is none of ${benches.join(', ')}`)

@@ -1,6 +1,7 @@
 /**
  * Applies a record to a room's committed columns: the one way in which committed state ever changes. At each commit, when a successor
- * finishes what a dead thread had begun, and wherever a replica follows an owner. Applying a record twice gives the same state.
+ * finishes what a dead thread had begun, and wherever a replica follows an owner. Applying a record twice gives the same state. One record at a time:
+ * what is known of it stands in objects that are used again, so that a commit allocates nothing.
  */
 import { assert } from '../src/base/assert.js'
 import { atScratch } from '../src/memory/arena-layout.js'
@@ -8,9 +9,9 @@ import type { Arena } from '../src/memory/arena.js'
 import { atJournalThrough, type ColumnLayout, type RoomLayout, type TableLayout } from '../src/memory/room-layout.js'
 import { writeWide } from '../src/memory/views.js'
 import { generationField, idField, isSlot } from '../src/schema/field-tables.js'
-import { vectorAt, vectorLength } from '../src/wire/envelope.js'
-import { readRecordHead, readSections, recordAudience, type SectionRef } from '../src/wire/record.js'
-import { columnWords, form, rowSetWords, sectionVectors, serverStream, what } from '../src/wire/section.js'
+import { createStaging, vectorAt, vectorLength, type Staging } from '../src/wire/envelope.js'
+import { eachSection, readJournalThrough, recordAudience } from '../src/wire/record.js'
+import { bitmapWords, columnWords, form, rowSetWords, sectionVectors, what } from '../src/wire/section.js'
 import type { PublicIndex } from './public-index.js'
 
 /** A row set in memory: a bitmap over `words` words from row `first` on, or a plain range. */
@@ -23,43 +24,61 @@ interface AppliedRows { first: number; count: number; words: number; bitmap: num
 export interface Mirror { readonly seq: number; isMirrored(table: number): boolean }
 
 interface Applying {
-  readonly arena: Arena
-  readonly layout: RoomLayout
-  readonly publicIndex: PublicIndex
+  arena: Arena
+  layout: RoomLayout
+  publicIndex: PublicIndex
+  fault(name: string): void
   /** Where the rows of each row set lie as a bitmap (SectionWriter.bitmaps): only the thread that has just written the record knows. */
-  readonly bitmaps: readonly number[]
-  readonly mirror: Mirror | undefined
+  bitmaps: Staging
+  mirror: Mirror | undefined
   /** Row sets before the section that is being applied. */
   rowSets: number
+  /** Of the row set that is being applied. */
+  readonly rows: AppliedRows
 }
 
-const noBitmaps: readonly number[] = []
+const noBitmaps = createStaging(bitmapWords), applying = { rows: { first: 0, count: 0, words: 0, bitmap: 0 } } as Applying
+
+function begin(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, fault: Applying['fault'], bitmaps: Staging, mirror: Mirror | undefined): void {
+  applying.arena = arena
+  applying.layout = layout
+  applying.publicIndex = publicIndex
+  applying.fault = fault
+  applying.bitmaps = bitmaps
+  applying.mirror = mirror
+  applying.rowSets = 0
+}
 
 /** Brings committed up by the record at `record`. Worker thread. `mirror`: it is another instance's, and the room follows it. */
 export function applyRecord(
   arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, record: number, fault: (name: string) => void, bitmaps = noBitmaps, mirror?: Mirror,
 ): void {
-  const applying: Applying = { arena, layout, publicIndex, bitmaps, mirror, rowSets: 0 }
-  for (const section of readSections(arena, record)) {
-    if (section.audience === recordAudience.some) continue
-    applySection(applying, section)
-    fault('flush:applying')
-  }
+  begin(arena, layout, publicIndex, fault, bitmaps, mirror)
+  eachSection(arena, record, applying, applyOne)
   // Another instance's record speaks of that instance's journal.
-  if (mirror === undefined) writeWide(arena, layout.base + atJournalThrough, readRecordHead(arena, record).journalThrough)
+  if (mirror === undefined) writeWide(arena, layout.base + atJournalThrough, readJournalThrough(arena, record))
+}
+
+function applyOne(applying: Applying, _: number, audience: number, address: number): void {
+  if (audience === recordAudience.some) return
+  applySection(applying, audience, address)
+  applying.fault('flush:applying')
 }
 
 /** Puts a chunk of a stored room at `address`, which was checked, into committed columns. */
 export function applyStateChunk(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, address: number): void {
-  applySection({ arena, layout, publicIndex, bitmaps: noBitmaps, mirror: undefined, rowSets: 0 }, { stream: serverStream, audience: recordAudience.server, address, bytes: 0 })
+  begin(arena, layout, publicIndex, nothing, noBitmaps, undefined)
+  applySection(applying, recordAudience.server, address)
 }
 
-function applySection(applying: Applying, section: SectionRef): void {
-  const { arena, layout, publicIndex, mirror } = applying
-  const isServer = section.audience === recordAudience.server
-  const rowSets = vectorAt(arena, section.address, sectionVectors.rowSets)
-  const columns = vectorAt(arena, section.address, sectionVectors.columns)
-  const data = vectorAt(arena, section.address, sectionVectors.data)
+const nothing = (): void => {}
+
+function applySection(applying: Applying, audience: number, address: number): void {
+  const { arena, layout, publicIndex, mirror, rows } = applying
+  const isServer = audience === recordAudience.server
+  const rowSets = vectorAt(arena, address, sectionVectors.rowSets)
+  const columns = vectorAt(arena, address, sectionVectors.columns)
+  const data = vectorAt(arena, address, sectionVectors.data)
   const columnCount = vectorLength(arena, columns)
   const count = vectorLength(arena, rowSets)
   let column = 0
@@ -67,9 +86,10 @@ function applySection(applying: Applying, section: SectionRef): void {
     const word = (rowSets >>> 2) + index * rowSetWords
     const number = arena.u32[word] & 0xffff
     const table = layout.tables[isServer ? number : publicIndex.tablesToFull[number]]
-    const rows = readRows(applying, table, word, data, applying.rowSets + index)
-    applyPresence(applying, table, rows, arena.u32[word] >>> 16 & 0xff)
-    if (mirror !== undefined && section.audience === recordAudience.everyone) stampRows(arena, table, rows, mirror.seq)
+    readRows(applying, table, word, data, applying.rowSets + index)
+    const kind = arena.u32[word] >>> 16 & 0xff
+    if (kind !== what.changed) applyPresence(applying, table, rows, kind)
+    if (mirror !== undefined && audience === recordAudience.everyone) stampRows(arena, table, rows, mirror.seq)
     for (; column < columnCount; column++) {
       const at = (columns >>> 2) + column * columnWords
       if ((arena.u32[at] & 0xffff) !== index) break
@@ -95,22 +115,27 @@ function columnOf(table: TableLayout, field: number, isServer: boolean, publicIn
 }
 
 /** Rows as a bitmap: in place, or built in scratch. */
-function readRows({ arena, bitmaps }: Applying, table: TableLayout, word: number, data: number, rowSet: number): AppliedRows {
+function readRows({ arena, bitmaps, rows }: Applying, table: TableLayout, word: number, data: number, rowSet: number): void {
   const { u32, kernels } = arena
   const rowForm = u32[word] >>> 24, first = u32[word + 1], count = u32[word + 2], address = data + u32[word + 3], bytes = u32[word + 4]
   assert(first + count <= table.rows, 'apply: rows lie inside the table')
-  if (rowForm === form.bitmap) return { first, count, words: bytes / 8, bitmap: address }
-  if (rowForm === form.range) return { first, count, words: 0, bitmap: 0 }
+  rows.first = first
+  rows.count = count
+  rows.words = rows.bitmap = 0
+  if (rowForm === form.range) return
+  rows.words = bytes / 8
+  rows.bitmap = address
+  if (rowForm === form.bitmap) return
   assert((first & 63) === 0, 'apply: a gap list begins at a multiple of 64')
-  if (bitmaps[rowSet * 2] > 0) return { first, count, words: bitmaps[rowSet * 2 + 1], bitmap: bitmaps[rowSet * 2] }
-  const words = table.words - (first >>> 6)
-  kernels.zero(atScratch, words * 8)
-  assert(kernels.readGaps(address, bytes, count, atScratch, words) === 1, 'apply: a gap list fits its table')
-  return { first, count, words, bitmap: atScratch }
+  const known = rowSet < bitmaps.count ? bitmaps.words[rowSet * bitmapWords] : 0
+  rows.words = known > 0 ? bitmaps.words[rowSet * bitmapWords + 1] : table.words - (first >>> 6)
+  rows.bitmap = known > 0 ? known : atScratch
+  if (known > 0) return
+  kernels.zero(atScratch, rows.words * 8)
+  assert(kernels.readGaps(address, bytes, count, atScratch, rows.words) === 1, 'apply: a gap list fits its table')
 }
 
 function applyPresence({ arena, mirror }: Applying, table: TableLayout, rows: AppliedRows, kind: number): void {
-  if (kind === what.changed) return
   const { u32, u16 } = arena
   const alive = table.aliveCommitted >>> 2, generation = table.generation.committed >>> 1
   forEachRow(arena, rows, (row) => {

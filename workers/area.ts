@@ -24,7 +24,7 @@ export const isAreaFree = ({ arena, layout }: ActiveRoom): boolean => loadWord(a
 export const openArea = (room: ActiveRoom, section: SectionWriter): Area => {
   const { layout } = room
   // Nobody applies what is written here: where its rows lie as bitmaps is of no use, and would be kept for ever.
-  section.bitmaps.length = 0
+  section.bitmaps.count = 0
   return { room, section, end: layout.snapshot + layout.snapshotBytes, cursor: layout.snapshot, seq: committedSeq(room.arena, layout) }
 }
 

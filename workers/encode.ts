@@ -46,14 +46,14 @@ export function encodeRecord(encoder: Encoder, room: ActiveRoom, address: number
   head.seq = recordHead.seq = seq
   head.tick = recordHead.tick = room.book.clock.tick
   beginRecord(record, address)
-  encoder.section.bitmaps.length = 0
+  encoder.section.bitmaps.count = 0
   const hashDue = room.arena.u32[(room.layout.base + atFlushes) >>> 2]++ % flushesPerHash === 0
   encodeRoomSection(encoder, room, hashDue)
   const ownSections = encodeOwnSections(encoder, room)
   encodeAddressed(encoder, room)
   encodeServerSection(encoder, room)
   addRoutes(record, room, ownSections)
-  for (const nack of room.nacks) addNack(record, nack.slot, nack.number, textEncoder.encode(nack.text))
+  if (room.nacks.length > 0) for (const nack of room.nacks) addNack(record, nack.slot, nack.number, textEncoder.encode(nack.text))
   // Without a log, committed is as durable as it gets.
   recordHead.durableSeq = room.type.definition.durability.startsWith('ops') ? loadWide(room.arena, room.layout.base + atDurableSeq) : seq
   recordHead.parentEpoch = room.parentEpoch
@@ -73,15 +73,13 @@ function encodeRoomSection(encoder: Encoder, room: ActiveRoom, hashDue: boolean)
   const { section, record } = encoder
   beginSection(section, record.cursor)
   const { index } = room.type
-  for (const plan of room.plans) {
-    const { layout } = plan
+  for (let table = 0; table < room.plans.length; table++) {
+    const plan = room.plans[table], { layout } = plan
     if (layout.table.audience !== 'everyone') continue
-    // Owner fields are public too, but travel in their owner's section alone.
-    const number = (field: number): number => layout.columns[field].field.audience === 'everyone' ? index.fields[layout.index][field] : -1
-    const clamped = putHomeTable(room.arena, section, plan, index.tables[layout.index], number)
+    const clamped = putHomeTable(room.arena, section, plan, index.tables[layout.index], index.home[layout.index])
     if (clamped > 0) encoder.onClamped(room, layout.table.name, clamped)
   }
-  for (const event of room.events) if (event.receivers === undefined) addEvent(section, event.event, event.bytes)
+  if (room.events.length > 0) for (const event of room.events) if (event.receivers === undefined) addEvent(section, event.event, event.bytes)
   section.missedEvents = room.missedEvents
   if (isEmptySection(section)) return
   if (hashDue) putHashes(room, section)
@@ -91,19 +89,27 @@ function encodeRoomSection(encoder: Encoder, room: ActiveRoom, hashDue: boolean)
   endSection(encoder, roomStream, recordAudience.everyone, prevSeq)
 }
 
-const rowBits = (bitmap: number, words: number, count: number): RowBits => ({ bitmap, words, first: 0, count })
+const bits: RowBits = { bitmap: 0, words: 0, first: 0, count: 0 }
 
-/** Despawned and spawned rows, and changed columns, of a table in the section that its rows live in. `number` -1: not in this section. */
-function putHomeTable(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, number: (field: number) => number): number {
+/** The rows that are being put. One object, used again. */
+function rowBits(bitmap: number, words: number, count: number): RowBits {
+  bits.bitmap = bitmap
+  bits.words = words
+  bits.count = count
+  return bits
+}
+
+/** Despawned and spawned rows, and changed columns, of a table in the section that its rows live in. `numbers`: of its fields there, -1: not in it. */
+function putHomeTable(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, numbers: readonly number[]): number {
   const { layout, words } = plan
   let clamped = 0
   if (plan.despawned > 0) putRows(arena, section, table, what.despawned, rowBits(layout.despawned, words, plan.despawned))
-  if (plan.spawned > 0) clamped += putSpawned(arena, section, plan, table, number)
-  if (plan.changes > 0) clamped += putChanged(arena, section, plan, table, number)
+  if (plan.spawned > 0) clamped += putSpawned(arena, section, plan, table, numbers)
+  if (plan.changes > 0) clamped += putChanged(arena, section, plan, table, numbers)
   return clamped
 }
 
-function putSpawned(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, number: (field: number) => number): number {
+function putSpawned(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, numbers: readonly number[]): number {
   const { layout } = plan
   const rows = rowBits(layout.spawned, plan.words, plan.spawned)
   const rowSet = putRows(arena, section, table, what.spawned, rows)
@@ -111,22 +117,22 @@ function putSpawned(arena: Arena, section: SectionWriter, plan: TablePlan, table
   if (layout.id !== undefined) putColumn(arena, section, rowSet, idField, layout.id, 'live', rows)
   let clamped = 0
   for (let field = 0; field < layout.columns.length; field++) {
-    if (number(field) >= 0) clamped += putColumn(arena, section, rowSet, number(field), layout.columns[field], 'live', rows)
+    if (numbers[field] >= 0) clamped += putColumn(arena, section, rowSet, numbers[field], layout.columns[field], 'live', rows)
   }
   return clamped
 }
 
 /** Changed columns, ordered by row set: columns whose changed rows are the same share one. */
-function putChanged(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, number: (field: number) => number): number {
+function putChanged(arena: Arena, section: SectionWriter, plan: TablePlan, table: number, numbers: readonly number[]): number {
   const { layout, words, changed } = plan
   let clamped = 0
   for (let field = 0; field < layout.columns.length; field++) {
-    if (changed[field] === 0 || number(field) < 0 || sharesEarlierRows(arena, plan, field, number)) continue
+    if (changed[field] === 0 || numbers[field] < 0 || sharesEarlierRows(arena, plan, field, numbers)) continue
     const rows = rowBits(layout.columns[field].changed, words, changed[field])
     const rowSet = putRows(arena, section, table, what.changed, rows)
     for (let other = field; other < layout.columns.length; other++) {
-      if (number(other) < 0 || !sameRows(arena, plan, field, other)) continue
-      clamped += putColumn(arena, section, rowSet, number(other), layout.columns[other], 'live', rows)
+      if (numbers[other] < 0 || !sameRows(arena, plan, field, other)) continue
+      clamped += putColumn(arena, section, rowSet, numbers[other], layout.columns[other], 'live', rows)
     }
   }
   return clamped
@@ -135,9 +141,9 @@ function putChanged(arena: Arena, section: SectionWriter, plan: TablePlan, table
 const sameRows = ({ kernels }: Arena, { layout, words, changed }: TablePlan, a: number, b: number): boolean =>
   a === b || (changed[a] === changed[b] && kernels.equalBits(layout.columns[a].changed, layout.columns[b].changed, words) === 1)
 
-function sharesEarlierRows(arena: Arena, plan: TablePlan, field: number, number: (field: number) => number): boolean {
+function sharesEarlierRows(arena: Arena, plan: TablePlan, field: number, numbers: readonly number[]): boolean {
   for (let earlier = 0; earlier < field; earlier++) {
-    if (number(earlier) >= 0 && sameRows(arena, plan, earlier, field)) return true
+    if (numbers[earlier] >= 0 && sameRows(arena, plan, earlier, field)) return true
   }
   return false
 }
@@ -164,6 +170,7 @@ function encodeOwnSections(encoder: Encoder, room: ActiveRoom): ReadonlyMap<numb
 /** Events to some sessions: encoded once each, without prevSeq; the receivers stand in the route list. */
 function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
   const { section, record } = encoder
+  if (room.events.length === 0) return
   for (const { event, bytes, receivers } of room.events) {
     if (receivers === undefined) continue
     beginSection(section, record.cursor)
@@ -179,25 +186,25 @@ function encodeServerSection(encoder: Encoder, room: ActiveRoom): void {
   planTable(room.arena, room.plans[room.type.sessionsTable], false)
   planTable(room.arena, room.plans[room.type.roomTable], false)
   beginSection(section, record.cursor)
-  for (const plan of room.plans) {
+  const { home, servers } = room.type.index
+  for (let table = 0; table < room.plans.length; table++) {
+    const plan = room.plans[table], { index } = plan.layout
     if (plan.words === 0) continue
-    const isServer = plan.layout.table.audience === 'server'
-    if (isServer) putHomeTable(room.arena, section, plan, plan.layout.index, (field) => field)
-    else putServerFields(room.arena, section, plan)
+    if (plan.layout.table.audience === 'server') putHomeTable(room.arena, section, plan, index, home[index])
+    else putServerFields(room.arena, section, plan, servers[index])
   }
   endSection(encoder, serverStream, recordAudience.server, head.seq - 1)
 }
 
 /** Server fields of rows that live in another section: with their values for every spawned row, and for changed ones. */
-function putServerFields(arena: Arena, section: SectionWriter, plan: TablePlan): void {
+function putServerFields(arena: Arena, section: SectionWriter, plan: TablePlan, numbers: readonly number[]): void {
   const { layout, words } = plan
-  const isServer = (field: number): number => layout.columns[field].field.audience === 'server' ? field : -1
-  if (plan.changes > 0) putChanged(arena, section, plan, layout.index, isServer)
+  if (plan.changes > 0) putChanged(arena, section, plan, layout.index, numbers)
   if (plan.spawned === 0 || !hasServerField(layout)) return
   const rows = rowBits(layout.spawned, words, plan.spawned)
   const rowSet = putRows(arena, section, layout.index, what.changed, rows)
   for (let field = 0; field < layout.columns.length; field++) {
-    if (isServer(field) >= 0) putColumn(arena, section, rowSet, field, layout.columns[field], 'live', rows)
+    if (numbers[field] >= 0) putColumn(arena, section, rowSet, field, layout.columns[field], 'live', rows)
   }
 }
 

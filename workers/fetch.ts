@@ -15,7 +15,10 @@ import { putStored } from './stored-room.js'
 
 /** Answers the first that waits, once the area is free. */
 export function serveFetches(room: ActiveRoom, section: SectionWriter, output: RingWriter): void {
-  if (room.fetches.length === 0 || !isAreaFree(room)) return
+  if (room.fetches.length > 0 && isAreaFree(room)) serveFirst(room, section, output)
+}
+
+function serveFirst(room: ActiveRoom, section: SectionWriter, output: RingWriter): void {
   const area = openArea(room, section), [fetch] = room.fetches
   const kind = putRecords(area, fetch) ? answerKind.records : answerKind.state
   if (kind === answerKind.state) putStored(area)

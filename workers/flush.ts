@@ -6,14 +6,18 @@
  *
  * A thread may die between any two of these; every step has a named fault point. Before pendingSeq the record does not exist and its
  * inputs are applied again; after it the successor publishes and applies once more (recovery in open-room.ts).
+ *
+ * A flush in which only rows have changed allocates almost nothing. Loops over tables go by index: V8 compiles a room of 20 Hz only after minutes,
+ * and until then an iterator leaves 40 bytes a step.
  */
 import { holdsGeneration } from '../src/memory/arena.js'
-import { recordWords, send, toMain } from '../src/memory/crossing.js'
+import { recordWords, sendRecord } from '../src/memory/crossing.js'
 import { cutJournal } from '../src/memory/journal.js'
 import { atJournalThrough, ownedTableBytes, recordFixedBytes, sessionRecordBytes } from '../src/memory/room-layout.js'
 import { recount } from '../src/memory/rows.js'
 import { canClaim, type RingWriter } from '../src/memory/ring.js'
 import { readWide, writeWide } from '../src/memory/views.js'
+import type { Staging } from '../src/wire/envelope.js'
 import type { ActiveRoom } from './active-room.js'
 import { applyRecord, type Mirror } from './apply.js'
 import type { Fault } from './faults.js'
@@ -49,7 +53,7 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
     return committed
   }
   flusher.fault('flush:reserved')
-  for (const plan of room.plans) stampTable(arena, plan, seq)
+  for (let table = 0; table < room.plans.length; table++) stampTable(arena, room.plans[table], seq)
   const bytes = encodeRecord(flusher.encoder, room, address, seq)
   enterRecord(arena, layout, seq, address, bytes)
   flusher.fault('flush:written')
@@ -70,9 +74,9 @@ function passEntries({ arena, layout, journal, appliedThrough }: ActiveRoom): vo
 }
 
 /** Everything behind the point of commitment. A successor that finds pending = committed + 1 begins here. */
-export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, address: number, bytes: number, bitmaps: readonly number[] = []): void {
+export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, address: number, bytes: number, bitmaps?: Staging): void {
   const { arena, layout } = room
-  send(flusher.output, toMain.record, [room.key, address, bytes])
+  sendRecord(flusher.output, room.key, address, bytes)
   flusher.fault('flush:published')
   applyRecord(arena, layout, room.type.index, address, flusher.fault, bitmaps, room.isFollowing ? mirrorOf(room, seq) : undefined)
   flusher.fault('flush:applied')
@@ -89,7 +93,8 @@ const mirrorOf = ({ type }: ActiveRoom, seq: number): Mirror =>
 /** Compares all tables; true if a record is due. `$room` is planned by the encoder: it moves with every tick, and alone makes no record. */
 function planRoom(room: ActiveRoom): boolean {
   let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0 || room.joined.size > 0 || room.left.size > 0
-  for (const plan of room.plans) {
+  for (let table = 0; table < room.plans.length; table++) {
+    const plan = room.plans[table]
     if (plan.layout.index === room.type.roomTable || !planTable(room.arena, plan, room.left.size > 0)) continue
     differs = true
     if (plan.layout.index === room.type.listingTable) room.listingDue = true
@@ -99,7 +104,7 @@ function planRoom(room: ActiveRoom): boolean {
 
 function recordBytesPlanned(room: ActiveRoom): number {
   let bytes = recordFixedBytes + room.eventBytes + room.nackBytes + (room.moved.size + room.left.size + room.replaced.length + room.ownRows.size) * sessionRecordBytes
-  for (const plan of room.plans) bytes += plannedBytesMax(plan) + ownedBytesMax(room, plan)
+  for (let table = 0; table < room.plans.length; table++) bytes += plannedBytesMax(room.plans[table]) + ownedBytesMax(room, room.plans[table])
   return Math.min(bytes, room.layout.recordBytesMax)
 }
 
@@ -111,14 +116,17 @@ function ownedBytesMax(room: ActiveRoom, plan: TablePlan): number {
 }
 
 function settle(room: ActiveRoom): void {
-  for (const plan of room.plans) {
+  for (let table = 0; table < room.plans.length; table++) {
+    const plan = room.plans[table]
     if (plan.words === 0) continue
     settleTable(room.arena, plan)
     if (plan.rows.moved) recount(plan.rows)
   }
-  room.events.length = room.nacks.length = room.replaced.length = 0
+  // Clearing what is empty is not free.
+  if (room.events.length > 0) room.events.length = 0
+  if (room.nacks.length > 0) room.nacks.length = 0
+  if (room.replaced.length > 0) room.replaced.length = 0
   room.eventBytes = room.nackBytes = room.missedEvents = 0
-  // Clearing an empty set is not free.
   if (room.moved.size > 0) room.moved.clear()
   if (room.joined.size > 0) room.joined.clear()
   if (room.left.size > 0) room.left.clear()

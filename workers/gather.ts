@@ -7,6 +7,7 @@ import { atScratch } from '../src/memory/arena-layout.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout } from '../src/memory/room-layout.js'
 import { isSlot } from '../src/schema/field-tables.js'
+import { stage } from '../src/wire/envelope.js'
 import { addColumn, addRowSet, form, type SectionWriter } from '../src/wire/section.js'
 
 /** A set of rows: `count` bits in a bitmap of `words` words at address `bitmap`, whose bit 0 is row `first` (a multiple of 64). */
@@ -28,7 +29,8 @@ function lastRowIn({ u32 }: Arena, bitmap: number, word: number): number {
 export function putRows(arena: Arena, writer: SectionWriter, table: number, kind: number, rows: RowBits): number {
   const { kernels } = arena
   assert(rows.count > 0, 'gather: a row set has rows')
-  writer.bitmaps.push(0, 0)
+  const entry = stage(writer.bitmaps), { words: bitmaps } = writer.bitmaps
+  bitmaps[entry] = bitmaps[entry + 1] = 0
   const from = kernels.firstWord(rows.bitmap, rows.words), to = kernels.lastWord(rows.bitmap, rows.words)
   const first = firstRowIn(arena, rows.bitmap, from), last = lastRowIn(arena, rows.bitmap, to - 1)
   if (last - first + 1 === rows.count) return addRowSet(writer, table, kind, form.range, rows.first + first, rows.count, 0)
@@ -36,8 +38,8 @@ export function putRows(arena: Arena, writer: SectionWriter, table: number, kind
   const start = rows.bitmap + from * 8
   const gapBytes = rows.count < bitmapBytes ? kernels.writeGaps(start, to - from, writer.cursor, bitmapBytes - 1) : 0
   if (gapBytes > 0 && rows.bitmap !== atScratch) {
-    writer.bitmaps[writer.bitmaps.length - 2] = start
-    writer.bitmaps[writer.bitmaps.length - 1] = to - from
+    bitmaps[entry] = start
+    bitmaps[entry + 1] = to - from
   }
   if (gapBytes > 0) return addRowSet(writer, table, kind, form.gaps, rows.first + from * 64, rows.count, gapBytes)
   kernels.copy(writer.cursor, start, bitmapBytes)

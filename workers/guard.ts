@@ -16,7 +16,8 @@ export type Reporter = (room: ActiveRoom, handler: string, error: unknown) => vo
 /** What became of a call: `ok`, `rejected` with its answer, `threw`, or `poisoned`: not called, because it has ended threads. */
 export type Outcome = { readonly kind: 'ok'; readonly value: unknown } | { readonly kind: 'rejected'; readonly rejection: Rejection } | { readonly kind: 'threw' | 'poisoned' }
 
-const ok = (value: unknown): Outcome => ({ kind: 'ok', value })
+const okNothing: Outcome = { kind: 'ok', value: undefined }
+const ok = (value: unknown): Outcome => value === undefined ? okNothing : { kind: 'ok', value }
 
 /** Runs one handler of a room. `detail` names the input or timer; `journalNumber` is the entry in progress, 0 for ticks and timers. */
 export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, detail: string, journalNumber: number, run: () => unknown): Outcome {
@@ -28,10 +29,7 @@ export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, 
     room.fault('handler:before')
     const value = run()
     room.fault('handler:after')
-    if (value instanceof Promise) {
-      value.catch((error: unknown) => report(room, name, error))
-      throw new TypeError(`${name} returned a promise; handlers are synchronous, tasks and prepare are not`)
-    }
+    if (value instanceof Promise) refusePromise(room, report, name, value)
     return ok(value)
   } catch (error) {
     if (error instanceof Rejection) return { kind: 'rejected', rejection: error }
@@ -40,4 +38,10 @@ export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, 
   } finally {
     mark(room.arena, 0, 0, 0)
   }
+}
+
+/** A function of its own: what a closure sees is allocated at each call of the function around it. */
+function refusePromise(room: ActiveRoom, report: Reporter, name: string, promise: Promise<unknown>): never {
+  promise.catch((error: unknown) => report(room, name, error))
+  throw new TypeError(`${name} returned a promise; handlers are synchronous, tasks and prepare are not`)
 }

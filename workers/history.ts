@@ -26,22 +26,22 @@ const indexAt = (layout: RoomLayout, seq: number): number => layout.historyIndex
 
 export interface KeptRecord { readonly seq: number; readonly address: number; readonly bytes: number }
 
+const isKept = (arena: Arena, layout: RoomLayout, seq: number): boolean => seq >= oldestSeq(arena, layout) && readWide(arena, indexAt(layout, seq)) === seq
+
 /** The record of `seq`, or undefined if history does not reach it. */
 export function recordOf(arena: Arena, layout: RoomLayout, seq: number): KeptRecord | undefined {
   const at = indexAt(layout, seq)
-  if (seq < oldestSeq(arena, layout) || readWide(arena, at) !== seq) return undefined
-  return { seq, address: layout.history + arena.u32[(at + 8) >>> 2], bytes: arena.u32[(at + 12) >>> 2] }
+  return !isKept(arena, layout, seq) ? undefined : { seq, address: layout.history + arena.u32[(at + 8) >>> 2], bytes: arena.u32[(at + 12) >>> 2] }
 }
 
 /**
  * Finds `bytes` contiguous bytes behind the newest record, dropping old ones for it; returns their address, or 0 while the main thread
- * still needs what lies there. Reserving writes nothing but the oldest seq: a reservation that is not used costs history, not state.
+ * still needs what lies there. Reserving writes nothing but the oldest seq: a reservation that is not used costs history, not state. Allocates nothing.
  */
 export function reserveRecord(arena: Arena, layout: RoomLayout, bytes: number): number {
-  const newest = pendingSeq(arena, layout)
-  const last = recordOf(arena, layout, newest)
-  if (last === undefined) return layout.history
-  const after = align(last.address + last.bytes, 8) - layout.history
+  const newest = pendingSeq(arena, layout), last = indexAt(layout, newest) >>> 2
+  if (!isKept(arena, layout, newest)) return layout.history
+  const after = align(arena.u32[last + 2] + arena.u32[last + 3], 8)
   const wraps = after + bytes > layout.historyBytes
   const start = wraps ? 0 : after
   const released = releasedSeq(arena, layout)
@@ -56,11 +56,10 @@ export function reserveRecord(arena: Arena, layout: RoomLayout, bytes: number): 
 
 /** True if record `seq` lies where `bytes` from `start` go, or in the tail that wrapping leaves behind. */
 function overlaps(arena: Arena, layout: RoomLayout, seq: number, after: number, start: number, bytes: number, wraps: boolean): boolean {
-  const kept = recordOf(arena, layout, seq)
-  if (kept === undefined) return false
-  const offset = kept.address - layout.history
+  if (!isKept(arena, layout, seq)) return false
+  const at = indexAt(layout, seq) >>> 2, offset = arena.u32[at + 2]
   if (wraps && offset >= after) return true
-  return offset < start + bytes && offset + kept.bytes > start
+  return offset < start + bytes && offset + arena.u32[at + 3] > start
 }
 
 /** Enters the record that was written at `address` under `seq`. It exists once pending says so. */

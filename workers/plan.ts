@@ -88,17 +88,18 @@ export function plannedBytesMax(plan: TablePlan): number {
  */
 export function stampTable({ kernels }: Arena, { layout, words, spawned, despawned, changed }: TablePlan, seq: number): void {
   if (words === 0 || layout.table.audience !== 'everyone') return
-  const stamp = (rows: number, count: number): void => { if (count > 0) kernels.stampWords(rows, words, layout.stamps, seq >>> 0) }
-  stamp(layout.spawned, spawned)
-  stamp(layout.despawned, despawned)
+  const { stamps } = layout, stamp = seq >>> 0
+  if (spawned > 0) kernels.stampWords(layout.spawned, words, stamps, stamp)
+  if (despawned > 0) kernels.stampWords(layout.despawned, words, stamps, stamp)
   for (let field = 0; field < layout.columns.length; field++) {
     const column = layout.columns[field]
-    if (column.field.audience === 'everyone') stamp(column.changed, changed[field])
+    if (changed[field] > 0 && column.field.audience === 'everyone') kernels.stampWords(column.changed, words, stamps, stamp)
   }
 }
 
 /** Forgets the marks of slots and despawned rows: the record that says so is committed. */
 export function settleTable({ kernels }: Arena, plan: TablePlan): void {
-  for (const column of plan.layout.columns) if (column.marked !== 0) kernels.zero(column.marked, plan.words * 8)
+  const { columns } = plan.layout
+  for (let field = 0; field < columns.length; field++) if (columns[field].marked !== 0) kernels.zero(columns[field].marked, plan.words * 8)
   if (plan.layout.id !== undefined) kernels.zero(plan.layout.id.marked, plan.words * 8)
 }

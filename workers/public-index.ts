@@ -12,6 +12,12 @@ export interface PublicIndex {
   /** By full table number: something in it goes to owners only. */
   readonly hasOwned: readonly boolean[]
   readonly anyOwned: boolean
+  /**
+   * Full table and field number to the number that the field has in the section in which the table's rows live, and in the servers' where those live in
+   * another; -1: it is not in it.
+   */
+  readonly home: readonly (readonly number[])[]
+  readonly servers: readonly (readonly number[])[]
 }
 
 const invert = (numbers: readonly number[]): number[] => {
@@ -23,6 +29,9 @@ const invert = (numbers: readonly number[]): number[] => {
 export function invertIndex({ tables }: FullTables, index: { tables: readonly number[]; fields: readonly (readonly number[])[] }): PublicIndex {
   const hasOwned = tables.map((table) => table.audience === 'owner' || table.fields.some((field) => field.audience === 'owner'))
   return {
+    // Owner fields of public rows travel in their owner's section alone.
+    home: tables.map(({ audience, fields }, table) => fields.map((field, number) => audience === 'server' ? number : field.audience === 'everyone' ? index.fields[table][number] : -1)),
+    servers: tables.map(({ fields }) => fields.map(({ audience }, number) => audience === 'server' ? number : -1)),
     ...index, hasOwned, anyOwned: hasOwned.includes(true), tablesToFull: invert(index.tables), fieldsToFull: index.fields.map(invert),
   }
 }

@@ -54,10 +54,12 @@ export interface SessionBook {
   joinedSeqOf(slot: number): number
   putOwnRow(section: SectionWriter, slot: number): void
   /** Slots whose own row has been despawned since they were last asked for. */
-  lostRows(): number[]
+  lostRows(): readonly number[]
   /** Takes everybody from the live rows: after a recovery, and when another instance has written them. */
   rebuild(): void
 }
+
+const nobody: readonly number[] = []
 
 export interface BookHooks { onOwnRow(slot: number): void; onEnd(slot: number): void }
 
@@ -70,7 +72,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
   const bySlot: (BookedSession | undefined)[] = []
   const byId = new Map<string, BookedSession>()
   const byConnection = new Map<number, number>()
-  const { clock, random, seed } = createClock(room)
+  const clock = new RoomClock(room), { random, seed } = createRandom(room)
   const own = createOwnRows(sessions, player)
 
   const enroll = (slot: number): BookedSession => {
@@ -119,6 +121,8 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       byConnection.set(by, slot)
     },
     takeExpired: (timeMs) => {
+      // Whoever is not dropped has a connection: then nobody is looked at.
+      if (byConnection.size === byId.size) return -1
       for (const { slot } of byId.values()) if (isDropped(slot) && graceUntil[slot] <= timeMs) return slot
       return -1
     },
@@ -144,6 +148,7 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
     joinedSeqOf: (slot) => joinedSeq[slot],
     putOwnRow: (section, slot) => addEvent(section, ownRowEvent, own.bytesOf(slot)),
     lostRows: () => {
+      if (player === undefined) return nobody
       const lost: number[] = []
       for (const { slot } of byId.values()) if (own.loses(slot)) lost.push(slot)
       return lost
@@ -202,15 +207,33 @@ function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): 
   }
 }
 
-/** The one row of `$room`. */
-function createClock(room: AuthorTable): Pick<SessionBook, 'clock' | 'random' | 'seed'> {
-  const field = (name: string): PropertyDescriptor => {
-    const column = engineColumn(room, name)
-    return { get: () => column[0], set: (value: number) => { column[0] = value }, enumerable: true }
+/** The one row of `$room`. A class, because accessors that each room makes for itself would give every clock a shape of its own, and what reads them would be compiled for none. */
+class RoomClock implements Clock {
+  readonly #tick; readonly #timeMs; readonly #roomChangedSeq; readonly #order; readonly #locked; readonly #version; readonly #tablesHash
+  constructor(room: AuthorTable) {
+    this.#tick = engineColumn(room, 'tick')
+    this.#timeMs = engineColumn(room, 'timeMs')
+    this.#roomChangedSeq = engineColumn(room, 'roomChangedSeq')
+    this.#order = engineColumn(room, 'order')
+    this.#locked = engineColumn(room, 'locked')
+    this.#version = engineColumn(room, 'version')
+    this.#tablesHash = engineColumn(room, 'tablesHash')
   }
-  const names = ['tick', 'timeMs', 'roomChangedSeq', 'order', 'locked', 'version', 'tablesHash']
-  const clock = Object.defineProperties({}, Object.fromEntries(names.map((name) => [name, field(name)]))) as Clock
-  return { clock, ...createRandom(room) }
+
+  get tick() { return this.#tick[0] }
+  set tick(value: number) { this.#tick[0] = value }
+  get timeMs() { return this.#timeMs[0] }
+  set timeMs(value: number) { this.#timeMs[0] = value }
+  get roomChangedSeq() { return this.#roomChangedSeq[0] }
+  set roomChangedSeq(value: number) { this.#roomChangedSeq[0] = value }
+  get order() { return this.#order[0] }
+  set order(value: number) { this.#order[0] = value }
+  get locked() { return this.#locked[0] }
+  set locked(value: number) { this.#locked[0] = value }
+  get version() { return this.#version[0] }
+  set version(value: number) { this.#version[0] = value }
+  get tablesHash() { return this.#tablesHash[0] }
+  set tablesHash(value: number) { this.#tablesHash[0] = value }
 }
 
 /** The room's random numbers: a key stream whose key and place are the room's state. */

@@ -30,7 +30,10 @@ type Way = 'sections' | 'blocks' | 'everything'
 
 /** Serves as many of those who wait as the area holds, in the order in which they came. */
 export function serveWaiting(room: ActiveRoom, section: SectionWriter, output: RingWriter): void {
-  if (room.waiting.length === 0 || !isAreaFree(room)) return
+  if (room.waiting.length > 0 && isAreaFree(room)) serveFirst(room, section, output)
+}
+
+function serveFirst(room: ActiveRoom, section: SectionWriter, output: RingWriter): void {
   const area = openArea(room, section)
   const first = room.waiting[0], way = wayOf(room, first)
   const isMissed = way === 'sections' && putMissed(area, first)

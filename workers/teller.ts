@@ -14,6 +14,7 @@ export interface Teller {
 export function createTeller(output: RingWriter): Teller {
   const owed: { readonly kind: number; readonly words: readonly number[]; readonly bytes: Uint8Array }[] = []
   const pay = (): boolean => {
+    if (owed.length === 0) return true
     let paid = 0
     while (paid < owed.length && send(output, owed[paid].kind, owed[paid].words, owed[paid].bytes)) paid++
     owed.splice(0, paid)

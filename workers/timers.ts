@@ -6,13 +6,15 @@ import type { FieldTable } from '../src/schema/field-tables.js'
 import { engineColumn, engineText, type AuthorTable } from './author-table.js'
 import type { Clock } from './session-book.js'
 
+export interface DueTimer { readonly name: string; readonly arg: Record<string, unknown> }
+
 export interface Timers {
   arm(name: string, ms: number, arg: Record<string, unknown> | undefined, key: string | number | undefined): void
   cancel(name: string, key: string | number | undefined): void
   /** Room time of the next due timer; Infinity if none is armed. */
   nextDueMs(): number
   /** Takes out the earliest timer that is due at `timeMs`. */
-  takeDue(timeMs: number): { readonly name: string; readonly arg: Record<string, unknown> } | undefined
+  takeDue(timeMs: number): DueTimer | undefined
 }
 
 interface Armed { readonly name: string; readonly table: AuthorTable; readonly row: number; readonly due: number; readonly order: number }
@@ -29,6 +31,7 @@ export function createTimers(tables: ReadonlyMap<string, AuthorTable>, clock: Cl
     return undefined
   }
   const earliest = (): Armed | undefined => {
+    if (tables.size === 0) return undefined
     let best: Armed | undefined
     for (const [name, table] of tables) {
       if (table.size === 0) continue

@@ -5,7 +5,7 @@
 import { writeInput, writeJoin, writePing, writeReady } from '../../src/wire/client-messages.js'
 import { readServerMessage } from '../../src/wire/server-messages.js'
 import { moversOf, type RoomType } from './project/shared/place.js'
-import { opcodes, wholeBytes, type RawClient } from './raw-client.js'
+import { opcodes, wholeBytes, type RawClient } from '../raw-client.js'
 
 export type DialectName = 'engine' | 'floor' | 'colyseus' | 'socketio'
 

@@ -8,7 +8,7 @@
 import { until } from '../../test/support/until.js'
 import { dialects, heard, type Dialect, type DialectName, type Heard, type Place, type Player } from './dialects.js'
 import { tickMs, type RoomType } from './project/shared/place.js'
-import { openRaw } from './raw-client.js'
+import { openRaw } from '../raw-client.js'
 
 export interface JoinQuestion {
   readonly kind: 'join'; readonly group: string; readonly dialect: DialectName; readonly port: number; readonly type: RoomType

@@ -1,6 +1,7 @@
 /** What the windows of a crowd say: figures of each contestant, and the targets that this crowd is for. */
 import { judge } from '../paired.js'
 import { figure, median, type Figure, type Target } from '../report.js'
+import type { GoalId } from '../targets.js'
 import type { CrowdWindow, TurnName } from './crowd.js'
 import { inputsPerTurn, ticksPerTurn, type CrowdShape } from './shapes.js'
 
@@ -56,24 +57,24 @@ const bestColyseus = (windows: readonly CrowdWindow[]): 'colyseusF32' | 'colyseu
   median(windows.map((each) => each.colyseusF32.cpuPerDeliveryUs)) <= median(windows.map((each) => each.colyseus16.cpuPerDeliveryUs)) ? 'colyseusF32' : 'colyseus16'
 
 export function targetsOf(shape: CrowdShape, windows: readonly CrowdWindow[]): Target[] {
-  const { id, role } = shape, peer = bestColyseus(windows), of = peer === 'colyseusF32' ? 'Colyseus (f32)' : 'Colyseus (quantized)'
-  const ratio = (what: string, limit: number, of: (window: CrowdWindow) => number): Target => judge(id, what, 'x', limit, windows.map(of))
-  const aboveFloor = (limit: number): Target =>
-    ratio(`CPU above the floor per delivery, ${of}'s above it`, limit, (each) => (each.engine.cpuPerDeliveryUs - floorOf(each)) / (each[peer].cpuPerDeliveryUs - floorOf(each)))
-  const user = (limit: number): Target => {
+  const peer = bestColyseus(windows)
+  const ratio = (id: GoalId, of: (window: CrowdWindow) => number): Target => judge(id, windows.map(of))
+  const aboveFloor = (id: GoalId): Target =>
+    ratio(id, (each) => (each.engine.cpuPerDeliveryUs - floorOf(each)) / (each[peer].cpuPerDeliveryUs - floorOf(each)))
+  const user = (id: GoalId): Target => {
     const theirs = userPerDeliveryUs(windows, peer)
-    return judge(id, `user time per delivery, ${of}'s`, 'x', limit, userPerDeliveryUs(windows, 'engine').map((ours, window) => ours / theirs[window]))
+    return judge(id, userPerDeliveryUs(windows, 'engine').map((ours, window) => ours / theirs[window]))
   }
-  const inputs = judge(`${id}-inputs`, 'CPU per applied and acknowledged input, a bare echo\'s', 'x', 1.5, windows.map((each) =>
-    perInputUs(each.engineInputs, each.engine.cpuPerDeliveryUs, shape) / perInputUs(each.floorInputs, floorOf(each), shape)))
-  switch (role) {
-    case 'few': return [ratio('CPU per delivery, the floor\'s', 1.35, (each) => each.engine.cpuPerDeliveryUs / floorOf(each)), inputs]
+  const inputs = (id: GoalId): Target => ratio(id, (each) =>
+    perInputUs(each.engineInputs, each.engine.cpuPerDeliveryUs, shape) / perInputUs(each.floorInputs, floorOf(each), shape))
+  switch (shape.role) {
+    case 'few': return [ratio('fanout/200-clients', (each) => each.engine.cpuPerDeliveryUs / floorOf(each)), inputs('fanout/inputs-200-clients')]
     case 'many': return [
-      aboveFloor(0.4), user(0.65),
-      ratio('bytes per delivery, 16-bit fields, Colyseus\' with f32', 0.35, (each) => each.engine.bytesPerDelivery / each.colyseusF32.bytesPerDelivery),
-      ratio('bytes per delivery, 16-bit fields, Colyseus\' with 16-bit fields', 0.5, (each) => each.engine.bytesPerDelivery / each.colyseus16.bytesPerDelivery), inputs,
+      aboveFloor('fanout/1000-clients'), user('fanout/user-one-room'),
+      ratio('fanout/bytes-f32', (each) => each.engine.bytesPerDelivery / each.colyseusF32.bytesPerDelivery),
+      ratio('fanout/bytes-quantized', (each) => each.engine.bytesPerDelivery / each.colyseus16.bytesPerDelivery), inputs('fanout/inputs-1000-clients'),
     ]
-    case 'rooms': return [aboveFloor(0.15), user(0.3), inputs]
+    case 'rooms': return [aboveFloor('fanout/100-rooms'), user('fanout/user-100-rooms'), inputs('fanout/inputs-100-rooms')]
   }
 }
 

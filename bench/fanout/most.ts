@@ -1,6 +1,5 @@
 /** How many clients of one room of 1,000 entities each contestant holds at 20 Hz: they come in steps, until turns come late or a core is used up. */
-import { isSmoke } from '../paired.js'
-import { figure, type Figure } from '../report.js'
+import { figure, isSmoke, type Figure } from '../report.js'
 import type { Contestant, Stage } from './contestants.js'
 import { tickHz } from './project/shared/place.js'
 import { takeTurn, type Taken } from './turns.js'

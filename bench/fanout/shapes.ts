@@ -1,5 +1,5 @@
 /** The crowds of the fan-out bench: how many rooms of which type, and how many clients in each. */
-import { isSmoke } from '../paired.js'
+import { isSmoke } from '../report.js'
 import type { RoomType } from './project/shared/place.js'
 
 /** `role`: which of the targets it is for. */

@@ -144,6 +144,18 @@ export function send(ring: RingWriter, kind: number, words: readonly number[], .
   return true
 }
 
+/** The descriptor of a record: what is told with every flush. Allocates nothing. False if the ring is full. */
+export function sendRecord(ring: RingWriter, roomKey: number, address: number, bytes: number): boolean {
+  const at = claim(ring, toMain.record, recordWords * 4)
+  if (at === 0) return false
+  const { u32 } = ring.views, word = at >>> 2
+  u32[word] = roomKey
+  u32[word + 1] = address
+  u32[word + 2] = bytes
+  publish(ring)
+  return true
+}
+
 /** A number below 2^53 as two words, the low one first. */
 export const wideWords = (value: number): [number, number] => [value >>> 0, Math.floor(value / 0x1_0000_0000)]
 

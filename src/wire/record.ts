@@ -125,6 +125,9 @@ export function readRecordHead(views: WordViews, at: number): RecordHead {
   }
 }
 
+/** Of its head alone the journal entry that it goes through: every commit reads it. */
+export const readJournalThrough = (views: WordViews, at: number): number => getWide(views.u32, (structAt(views, at, 0) >>> 2) + 10)
+
 /** The same of bytes that lie anywhere, and that {@link recordRule} has passed. */
 export function readReceivedHead(bytes: Uint8Array): RecordHead {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length), table = view.getUint32(0, true)
@@ -136,13 +139,18 @@ export function readReceivedHead(bytes: Uint8Array): RecordHead {
 export interface SectionRef { readonly stream: number; readonly audience: number; readonly address: number; readonly bytes: number }
 export interface Route { readonly slot: number; readonly connection: number; readonly appliedThrough: number; readonly flags: number; readonly section: number }
 
-/** The sections, in order. A plain loop: every flush reads them. */
-export function readSections(views: WordViews, at: number): SectionRef[] {
+/** Calls `visit` with each section, in order: `context` is whatever it needs. Every flush reads them; allocates nothing. */
+export function eachSection<T>(views: WordViews, at: number, context: T, visit: (context: T, stream: number, audience: number, address: number, bytes: number) => void): void {
   const { u32 } = views, data = vectorAt(views, at, vectors.data), from = vectorAt(views, at, vectors.sections)
-  const sections: SectionRef[] = []
   for (let word = from >>> 2, end = word + vectorLength(views, from) * sectionRefWords; word < end; word += sectionRefWords) {
-    sections.push({ stream: u32[word], audience: u32[word + 1], address: data + u32[word + 2], bytes: u32[word + 3] })
+    visit(context, u32[word], u32[word + 1], data + u32[word + 2], u32[word + 3])
   }
+}
+
+/** The sections, in order. */
+export function readSections(views: WordViews, at: number): SectionRef[] {
+  const sections: SectionRef[] = []
+  eachSection(views, at, sections, (to, stream, audience, address, bytes) => { to.push({ stream, audience, address, bytes }) })
   return sections
 }
 

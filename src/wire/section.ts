@@ -11,6 +11,8 @@ import { alignedVector, scalar, struct, structVector, type TableRule } from './v
 export const sectionShape = defineEnvelope('KSEC', 8, 6, 1)
 export const sectionVectors = { data: 0, ranges: 1, rowSets: 2, columns: 3, events: 4, hashes: 5 } as const
 export const rowSetWords = 5, columnWords = 3, rangeWords = 3, eventWords = 3, hashWords = 2
+/** Of `bitmaps`: address and words. */
+export const bitmapWords = 2
 
 /** What a section from outside is verified by; what its numbers mean is checked where it is applied. */
 export const sectionRule: TableRule = {
@@ -53,11 +55,11 @@ export interface SectionWriter {
    * how many words it has; 0 and 0 if they do not.
    * Lets the thread that wrote a record apply it without reading gap lists back.
    */
-  readonly bitmaps: number[]
+  readonly bitmaps: Staging
 }
 
 export const createSectionWriter = (views: WordViews): SectionWriter => ({
-  views, at: 0, cursor: 0, missedEvents: 0, bitmaps: [],
+  views, at: 0, cursor: 0, missedEvents: 0, bitmaps: createStaging(bitmapWords),
   ranges: createStaging(rangeWords), rowSets: createStaging(rowSetWords), columns: createStaging(columnWords),
   events: createStaging(eventWords), hashes: createStaging(hashWords),
 })

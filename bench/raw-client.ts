@@ -1,5 +1,5 @@
 /**
- * A WebSocket client on a bare TCP socket, as cheap as a client can be: it steps over frames and keeps the first bytes of each message alone. Load process.
+ * A WebSocket client on a bare TCP socket, as cheap as a client can be: it steps over frames and keeps the first bytes of each message alone. Any process that loads a server.
  *
  * Invariant: of a message of at most `wholeBytes` all bytes are kept, of a longer one the first `headBytes`. Nothing is allocated for what comes.
  */
