@@ -1,5 +1,5 @@
 /**
- * What a tick costs: mutation, compare, encode and commit of 10,000 entities with x, y, vx, vy, rot (f32) and hp (u16), beside
+ * What a tick costs: mutation, compare, encode and commit of 10,000 entities, and of 100,000 with touch tracking, with x, y, vx, vy, rot (f32) and hp (u16), beside
  * `@colyseus/schema` on the same changes in the same run. `make bench ONLY=delta`. Rounds alternate between the contestants; each is first
  * decoded and compared with the truth.
  */
@@ -7,10 +7,14 @@ import { Decoder, Encoder, schema as colyseus, t } from '@colyseus/schema'
 import { Bench } from 'tinybench'
 import { applySection, openSection } from '../src/client/apply.js'
 import { createReplica, type NumberArray } from '../src/client/table.js'
-import { createBenchWorker, createMovingRoom, placeOf, worldSize, type BenchWorker } from './moving-room.js'
+import { createBenchWorker, createMovingRoom, placeOf, worldSize, type BenchWorker, type MovingRoom } from './moving-room.js'
 import { figure, median, printFigures, writeReport, type Figure } from './report.js'
 
-const entities = 10_000
+/** How many entities, which share of them moves, and how the engine finds it. */
+interface Load { readonly entities: number; readonly share: number; readonly track: 'scan' | 'touch' }
+const loads: readonly Load[] = [
+  ...[1, 0.1, 0.01].map((share): Load => ({ entities: 10_000, share, track: 'scan' })), { entities: 10_000, share: 0.01, track: 'touch' }, { entities: 100_000, share: 0.01, track: 'touch' },
+]
 const rounds = process.env.SMOKE === undefined ? 9 : 1
 const roundMs = process.env.SMOKE === undefined ? 400 : 20
 
@@ -18,26 +22,44 @@ const roundMs = process.env.SMOKE === undefined ? 400 : 20
 const stepOf = (turn: number): readonly [number, number] => turn % 200 < 100 ? [1.7, 0.9] : [-1.7, -0.9]
 
 /** A contestant: moves the rows of one step by a bit, encodes, and can prove what it sent. */
-interface Contestant { readonly subject: string; step(share: number): number; bytes(): number; check(): void; newest(): void }
+interface Contestant { readonly subject: string; step(): number; bytes(): number; check(): void; newest(): void }
+
+type Move = (room: MovingRoom, first: number, end: number, stride: number, by: readonly [number, number]) => void
 
 /** As a room author writes it: a loop over columns. */
-function moveRows(x: Float32Array, y: Float32Array, first: number, stride: number, [dx, dy]: readonly [number, number]): void {
-  for (let row = first; row < entities; row += stride) {
+const moveRows: Move = ({ x, y }, first, end, stride, [dx, dy]) => {
+  for (let row = first; row < end; row += stride) {
     x[row] += dx
     y[row] += dy
   }
 }
 
-function engine(worker: BenchWorker, subject: string, isQuantized: boolean): Contestant {
-  const room = createMovingRoom(worker, entities, isQuantized)
+const moveAndTouch: Move = ({ x, y, touch }, first, end, stride, [dx, dy]) => {
+  for (let row = first; row < end; row += stride) {
+    x[row] += dx
+    y[row] += dy
+    touch(row)
+  }
+}
+
+const moveViews: Move = ({ at }, first, end, stride, [dx, dy]) => {
+  for (let row = first; row < end; row += stride) {
+    const view = at(row)
+    view.x += dx
+    view.y += dy
+  }
+}
+
+function engine(worker: BenchWorker, { entities, share, track }: Load, subject: string, isQuantized: boolean, move: Move): Contestant {
+  const room = createMovingRoom(worker, entities, isQuantized, track), stride = Math.round(1 / share)
   const replicas = room.type.tables.tables.map(createReplica)
   let turn = 0
   const take = (): void => applySection(openSection(room.section().slice().buffer as ArrayBuffer)!, replicas, { nowMs: 0, intervalMs: 50 })
   take()
   return {
     subject,
-    step: (share) => {
-      moveRows(room.x, room.y, turn % Math.round(1 / share), Math.round(1 / share), stepOf(turn))
+    step: () => {
+      move(room, turn % stride, entities, stride, stepOf(turn))
       turn++
       return room.flush()
     },
@@ -56,8 +78,9 @@ function engine(worker: BenchWorker, subject: string, isQuantized: boolean): Con
 const Mover = colyseus({ x: t.float32(), y: t.float32(), vx: t.float32(), vy: t.float32(), rot: t.float32(), hp: t.uint16() }, 'Mover')
 const World = colyseus({ movers: t.map(Mover) }, 'World')
 
-function peer(): Contestant {
-  Encoder.BUFFER_SIZE = 4 * 1024 * 1024
+function peer({ entities, share }: Load): Contestant {
+  // Room for the first state.
+  Encoder.BUFFER_SIZE = Math.max(4 * 1024 * 1024, entities * 160)
   const world = new World()
   const movers = Array.from({ length: entities }, (_, n) => {
     const mover = new Mover({ x: placeOf(n * 37), y: placeOf(n * 91), vx: 1, vy: 1, rot: 0, hp: 100 })
@@ -67,11 +90,11 @@ function peer(): Contestant {
   const encoder = new Encoder(world), replica = new World(), decoder = new Decoder(replica)
   decoder.decode(encoder.encodeAll())
   encoder.discardChanges()
+  const stride = Math.round(1 / share)
   let turn = 0, newest: Uint8Array = new Uint8Array(0)
   return {
     subject: '@colyseus/schema 5.0.34, f32',
-    step: (share) => {
-      const stride = Math.round(1 / share)
+    step: () => {
       const [dx, dy] = stepOf(turn)
       for (let n = turn++ % stride; n < entities; n += stride) {
         const mover = movers[n]
@@ -93,9 +116,9 @@ function peer(): Contestant {
   }
 }
 
-async function measure(contestant: Contestant, share: number): Promise<number> {
+async function measure(contestant: Contestant): Promise<number> {
   const bench = new Bench({ time: roundMs, warmup: false })
-  bench.add('step', () => { contestant.step(share) })
+  bench.add('step', () => { contestant.step() })
   const [task] = await bench.run()
   const { result } = task
   if (result?.state !== 'completed') throw new Error(`${contestant.subject}: ${String(result?.state)}`)
@@ -104,18 +127,21 @@ async function measure(contestant: Contestant, share: number): Promise<number> {
 
 export async function runDeltaBench(): Promise<void> {
   const results: Figure[] = [], ratios: Record<string, number> = {}
-  for (const share of [1, 0.1, 0.01]) {
-    const id = `delta/${entities}-${share * 100}%`
-    const worker = createBenchWorker()
-    const contestants = [engine(worker, 'KasagiEngine, 16-bit x and y', true), engine(worker, 'KasagiEngine, f32', false), peer()]
+  for (const load of loads) {
+    const { entities, share, track } = load, id = `delta/${entities}-${share * 100}%${track === 'touch' ? '-touch' : ''}`
+    const worker = createBenchWorker(), move = track === 'touch' ? moveAndTouch : moveRows
+    const contestants = [
+      engine(worker, load, 'KasagiEngine, 16-bit x and y', true, move), engine(worker, load, 'KasagiEngine, f32', false, move), peer(load),
+      ...(track === 'touch' ? [engine(worker, load, 'KasagiEngine, 16-bit, row views', true, moveViews)] : []),
+    ]
     for (const contestant of contestants) {
-      for (let n = 0; n < 30; n++) { contestant.step(share); contestant.newest() }
+      for (let n = 0; n < 30; n++) { contestant.step(); contestant.newest() }
       contestant.check()
     }
     const times = contestants.map((): number[] => [])
     for (let round = 0; round < rounds; round++) {
       if (process.stderr.isTTY) process.stderr.write(`\r${id}: round ${round + 1} of ${rounds} `)
-      for (const [index, contestant] of contestants.entries()) times[index].push(await measure(contestant, share))
+      for (const [index, contestant] of contestants.entries()) times[index].push(await measure(contestant))
     }
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
     contestants.forEach((contestant, index) => {
