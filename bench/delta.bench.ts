@@ -1,11 +1,11 @@
 /**
- * What a tick costs: mutation, compare, encode and commit of 10,000 entities, beside `@colyseus/schema` on the same changes; in a loop (tinybench), and 20 times a
- * second, when caches are cold. Beside the flush alone: what nothing can go below. `make bench ONLY=delta`.
+ * What a tick costs: mutation, compare, encode and commit of 10,000 entities, and of 100,000 with touch tracking, beside `@colyseus/schema` on the same changes; in a
+ * loop (tinybench), and 20 times a second, when caches are cold. Beside the flush alone: what nothing can go below. `make bench ONLY=delta`.
  */
 import { Bench } from 'tinybench'
 import { createBenchWorker, createMovingRoom } from './moving-room.js'
 import { createSteal, judge, printSteal, takeWindows } from './paired.js'
-import { engine, entities, moveRows, peer, stepOf, type Contestant } from './delta/contestants.js'
+import { engine, moveAndTouch, moveRows, moveViews, peer, stepOf, type Contestant, type Load } from './delta/contestants.js'
 import { createCopying } from './delta/copying.js'
 import { figure, isSmoke, median, printFigures, writeReport, type Measured } from './report.js'
 import type { GoalId } from './targets.js'
@@ -39,22 +39,24 @@ async function atCadence(steps: readonly (() => void)[]): Promise<number[]> {
   return times.map(median)
 }
 
-async function measureSteps(share: number, goal: GoalId | undefined): Promise<Measured> {
-  const id = `delta/${entities}-${share * 100}%`, measured: Measured = { figures: [], ratios: {}, targets: [] }, worker = createBenchWorker()
-  const contestants: readonly Contestant[] = [engine(worker, 'KasagiEngine, 16-bit x and y', true), engine(worker, 'KasagiEngine, f32', false), peer()]
-  const check = (): void => {
-    for (const contestant of contestants) {
-      for (let n = 0; n < 30; n++) { contestant.step(share); contestant.newest() }
-      contestant.check()
-    }
+async function measureSteps(load: Load, goal: GoalId | undefined): Promise<Measured> {
+  const { entities, share, track } = load, id = `delta/${entities}-${share * 100}%${track === 'touch' ? '-touch' : ''}`, move = track === 'touch' ? moveAndTouch : moveRows
+  const measured: Measured = { figures: [], ratios: {}, targets: [] }, worker = createBenchWorker()
+  const contestants: readonly Contestant[] = [
+    engine(worker, load, 'KasagiEngine, 16-bit x and y', true, move), engine(worker, load, 'KasagiEngine, f32', false, move), peer(load),
+    ...(track === 'touch' ? [engine(worker, load, 'KasagiEngine, 16-bit, row views', true, moveViews)] : []),
+  ]
+  for (const contestant of contestants) {
+    for (let n = 0; n < 30; n++) { contestant.step(); contestant.newest() }
+    contestant.check()
   }
-  check()
-  const steps = contestants.map((contestant) => () => { contestant.step(share) })
+  const steps = contestants.map((contestant) => () => { contestant.step() })
   const takeLoop = async (): Promise<number[]> => {
     const times: number[] = []
     for (const step of steps) times.push(await inLoop(step))
     return times
   }
+  await takeLoop()
   for (const [metric, part, take] of [['time per tick', id, takeLoop], ['time per tick at 20 Hz', `${id}-20-hz`, () => atCadence(steps)]] as const) {
     const windows = await takeWindows(part, steal, take)
     for (const [index, { subject }] of contestants.entries()) measured.figures.push(figure(id, subject, metric, 'us', windows.map((times) => times[index])))
@@ -62,19 +64,18 @@ async function measureSteps(share: number, goal: GoalId | undefined): Promise<Me
     measured.ratios[`${part}-f32`] = median(windows.map(([, ours, theirs]) => theirs / ours))
     if (take === takeLoop && goal !== undefined) measured.targets.push(judge(goal, windows.map(([ours, , theirs]) => theirs / ours)))
   }
-  // Colyseus has sent on from where its decoder is: nobody takes the steps between.
   for (const { subject, bytes } of contestants) measured.figures.push(figure(id, subject, 'bytes per moved entity', 'B', [bytes() / (entities * share)]))
   return measured
 }
 
 /** The flush alone, all rows changed, beside one pass over the same memory. */
 async function measureCopying(): Promise<Measured> {
-  const room = createMovingRoom(createBenchWorker(), entities, true), copying = await createCopying(room, ['x', 'y'])
+  const entities = 10_000, room = createMovingRoom(createBenchWorker(), entities, true), copying = await createCopying(room, ['x', 'y'])
   let turn = 0
   const window = async (): Promise<readonly [number, number]> => {
     const times: number[] = []
     for (const end = performance.now() + 2 * loopMs; performance.now() < end;) {
-      moveRows(room.x, room.y, 0, 1, stepOf(turn++))
+      moveRows(room, 0, entities, 1, stepOf(turn++))
       const began = performance.now()
       room.flush()
       times.push((performance.now() - began) * 1000)
@@ -91,7 +92,11 @@ async function measureCopying(): Promise<Measured> {
   }
 }
 
-const parts = [await measureSteps(1, 'delta/10000-100%'), await measureSteps(0.1, 'delta/10000-10%'), await measureSteps(0.01, undefined), await measureCopying()]
+const parts = [
+  await measureSteps({ entities: 10_000, share: 1, track: 'scan' }, 'delta/10000-100%'), await measureSteps({ entities: 10_000, share: 0.1, track: 'scan' }, 'delta/10000-10%'),
+  await measureSteps({ entities: 10_000, share: 0.01, track: 'scan' }, undefined), await measureSteps({ entities: 10_000, share: 0.01, track: 'touch' }, 'delta/10000-1%-touch'),
+  await measureSteps({ entities: 100_000, share: 0.01, track: 'touch' }, 'delta/100000-1%-touch'), await measureCopying(),
+]
 printFigures(parts.flatMap(({ figures }) => figures))
 printSteal(steal)
 writeReport('delta', parts)

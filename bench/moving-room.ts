@@ -1,4 +1,4 @@
-/** The delta bench's room: 10,000 entities of six fields on an arena in this thread, mutated from outside a handler. */
+/** The delta bench's room: entities of six fields on an arena in this thread, mutated from outside a handler. */
 import { keyWords } from '../src/base/key-stream.js'
 import { atOutputRing, outputRingBytes } from '../src/memory/arena-layout.js'
 import { createArena, takeGeneration, type Arena } from '../src/memory/arena.js'
@@ -29,6 +29,9 @@ export interface MovingRoom {
   readonly type: RoomType
   readonly x: Float32Array
   readonly y: Float32Array
+  /** As authors have them. */
+  touch(row: number): void
+  at(row: number): { x: number; y: number }
   /** One flush, published and released; returns the seq. */
   flush(): number
   /** What the main thread does: reads descriptors, and lets go of records up to `seq`. */
@@ -56,25 +59,25 @@ export const contextOf = ({ arena, flusher }: BenchWorker): OpenContext => ({
   arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, want: () => {}, randomKey: () => new Uint32Array(keyWords),
 })
 
-export function createMovingRoom(worker: BenchWorker, entities: number, isQuantized: boolean): MovingRoom {
+export function createMovingRoom(worker: BenchWorker, entities: number, isQuantized: boolean, track: 'scan' | 'touch' = 'scan'): MovingRoom {
   const { arena, flusher, published } = worker
   // 16 bits: 65,535 steps over the world.
   const place = isQuantized ? quantized(0, worldSize, worldSize / 65_535) : f32
-  const schema = defineSchema('moving', { tables: { movers: table({ x: place, y: place, vx: f32, vy: f32, rot: f32, hp: u16 }, { capacity: entities }) } })
+  const schema = defineSchema('moving', { tables: { movers: table({ x: place, y: place, vx: f32, vy: f32, rot: f32, hp: u16 }, { capacity: entities, track }) } })
   const type = createRoomType(defineRoom(schema, {
     onCreate({ tables: { movers } }) { for (let n = 0; n < entities; n++) movers.spawn({ x: placeOf(n * 37), y: placeOf(n * 91), vx: 1, vy: 1, rot: 0, hp: 100 }) },
   }), 0)
   const actor = openRoom(contextOf(worker), { key: ++worker.rooms, type, id: 'moving:bench', epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: new Uint8Array(0), options: new Uint8Array(0) })
   if (typeof actor === 'string') throw new Error(actor)
   const { room } = actor
-  const movers = room.tables[1]
+  const movers = room.tables[1], { touch, at } = movers.face as Pick<MovingRoom, 'touch' | 'at'>
   const letGo = (seq: number): void => {
     while (read(published) !== 0) release(published)
     storeWide(arena, room.layout.base + atReleasedSeq, seq)
   }
   letGo(1)
   return {
-    arena, actor, type, x: movers.column('x') as Float32Array, y: movers.column('y') as Float32Array,
+    arena, actor, type, touch, at, x: movers.column('x') as Float32Array, y: movers.column('y') as Float32Array,
     letGo,
     flush: () => {
       room.book.clock.tick++

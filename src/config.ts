@@ -44,6 +44,8 @@ export interface Config {
   readonly secret: string | undefined
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly logJson: boolean
+  /** Names what was written without `touch`. */
+  readonly verify: boolean
   /** Tests only: the fault point at which a worker ends, once. */
   readonly fault: string | undefined
 }
@@ -81,6 +83,7 @@ const bytes = (low: number, high: number) => (text: string): number | undefined 
 const levels = ['error', 'warn', 'info', 'debug', 'silent']
 const one = (names: readonly string[]) => (text: string): string | undefined => names.includes(text) ? text : undefined
 const libraries = ['auto', 'uws', 'ws']
+const whens = ['auto', 'on', 'off']
 const deltaFormats = ['flatbuffers', 'msgpack']
 const path = (text: string): string | undefined => text || undefined
 const arenaBytesMin = 16 * 1024 ** 2
@@ -114,6 +117,7 @@ export const settings: readonly Setting[] = [
   { key: 'stallMs', flag: 'stall-ms', env: ['KASAGI_STALL_MS'], value: 'N', help: 'a thread that stands still so long is ended', fallback: () => stallMsDefault, parse: integer(300, 3_600_000), allowed: '300 to 3600000' },
   { key: 'logLevel', flag: 'log-level', env: ['KASAGI_LOG_LEVEL'], value: 'LEVEL', help: 'error, warn, info, debug or silent', fallback: () => 'info', parse: one(levels), allowed: levels.join(', ') },
   { key: 'logJson', flag: 'log-json', env: ['KASAGI_LOG_JSON'], value: '', help: 'log JSON lines', fallback: () => false, parse: (text) => ['', '1', 'true'].includes(text) ? true : text === '0' || text === 'false' ? false : undefined, allowed: '1 or 0' },
+  { key: 'verify', flag: 'verify', env: ['KASAGI_VERIFY'], value: 'WHEN', help: 'name rows written without touch; auto: in development', fallback: () => 'auto', parse: one(whens), allowed: whens.join(', ') },
   { key: 'fault', flag: 'fault', env: ['KASAGI_FAULT'], value: 'POINT', help: '', hidden: true, fallback: () => undefined, parse: (text) => text, allowed: 'a fault point' },
 ]
 
@@ -134,7 +138,8 @@ export function parseConfig(argv: readonly string[], env: Readonly<Record<string
     const name = setting.env.find((entry) => env[entry] !== undefined && env[entry] !== '')
     if (!given.has(setting.key)) given.set(setting.key, name === undefined ? setting.fallback() : readSetting(setting, env[name], name))
   }
-  const config = Object.fromEntries(given) as unknown as Config
+  const when = given.get('verify')
+  const config = { ...Object.fromEntries(given), verify: when === 'on' || (when === 'auto' && env.NODE_ENV !== 'production') } as unknown as Config
   if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) throw new KasagiError('bad-option', `--tls-cert and --tls-key go together; --tls-${config.tlsCert === undefined ? 'cert' : 'key'} is missing`)
   if (config.redis !== undefined && config.secret === undefined) throw new KasagiError('bad-option', 'KASAGI_SECRET: with --redis all instances need the same one, of 16 characters or more; a client may come back to any of them')
   return { config, rest }

@@ -86,7 +86,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const catalogs = new Catalogs(parts.types, parts.links.length)
   const linkHandlers = createLinkHandlers(parts)
   const pool = createPool({
-    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, instance: backplane.instance, fault: config.fault, stallMs: config.stallMs,
+    arenas: parts.links.map(({ arena }) => arena), roomBundles: options.roomBundles, instance: backplane.instance, fault: config.fault, verifies: config.verify, stallMs: config.stallMs,
     onMessage: (worker, message) => onWorkerMessage(parts, worker, message, linkHandlers, catalogs),
     onBroken: (text) => catalogs.broken(text),
     onDeath: (worker, death) => {

@@ -19,6 +19,12 @@ describe('config', () => {
     expect(() => parseConfig([], { KASAGI_WORKERS: 'many' })).toThrow('KASAGI_WORKERS: "many"; allowed: 1 to 256')
   })
 
+  it('config: development is whatever is not named production, and --verify has the last word', () => {
+    const verifies = (argv: string[], NODE_ENV?: string): boolean => parseConfig(argv, { NODE_ENV }).config.verify
+    expect([verifies([]), verifies([], 'test'), verifies([], 'production')]).toEqual([true, true, false])
+    expect([verifies(['--verify', 'off']), verifies(['--verify', 'on'], 'production')]).toEqual([false, true])
+  })
+
   it('config: sockets are auto, uws or ws; a certificate comes with its key', () => {
     expect(parseConfig([], {}).config).toMatchObject({ sockets: 'auto', tlsCert: undefined, tlsKey: undefined })
     expect(parseConfig(['--sockets', 'ws'], { KASAGI_SOCKETS: 'uws' }).config.sockets).toBe('ws')

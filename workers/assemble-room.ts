@@ -9,7 +9,7 @@ import {
   atBeganSeq, atEpoch, atFollows, atForkSeq, atHistoryOldest, atJournalThrough, atLayoutHash, atParentEpoch, atReleasedSeq, atRoomId, atRoomKey, atRoomMagic, atStays, atStoredSeq,
   atTypeNumber, readRoomId, roomMagic, type RoomLayout,
 } from '../src/memory/room-layout.js'
-import { createRows } from '../src/memory/rows.js'
+import { createRows, type Rows } from '../src/memory/rows.js'
 import { readWide, storeWide, writeWide } from '../src/memory/views.js'
 import type { ActiveRoom } from './active-room.js'
 import type { RoomLog } from './author-room.js'
@@ -24,6 +24,7 @@ import type { RoomType } from './room-type.js'
 import { createSessionBook } from './session-book.js'
 import type { Stored } from './stored-room.js'
 import { createTimers } from './timers.js'
+import { createMark } from './touch.js'
 
 export interface OpenContext {
   readonly arena: Arena
@@ -82,7 +83,8 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
   const byName = new Map(rows.map((entry) => [entry.layout.table.name, entry]))
   const isCurrent = (table: string, ref: number): boolean => { const target = byName.get(table); return target !== undefined && refersToLiving(target, ref) }
   const nextOrder = (): number => ++book.clock.order
-  const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent, nextOrder))
+  const tracksTouch = ({ layout: { table } }: Rows): boolean => type.touchTables.has(table.name)
+  const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent, nextOrder, tracksTouch(entry) ? createMark(arena, entry.layout) : undefined))
   const { tickHz, flushHz } = type.definition
   let actor: Actor
   const book = createSessionBook(tables[type.sessionsTable], tables[type.roomTable], tables[type.playerTable], {
@@ -94,7 +96,7 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
     key: arena.u32[(base + atRoomKey) >>> 2],
     id: readRoomId(arena, base),
     journal: openJournal(arena, layout),
-    plans: rows.map(createTablePlan),
+    plans: rows.map((entry) => createTablePlan(entry, tracksTouch(entry))),
     author: undefined as unknown as ActiveRoom['author'],
     epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
     appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,

@@ -16,6 +16,7 @@ import { createColumn, numberColumn, type AnyColumn, type IsCurrent, type Number
 import { createGrid, type Grid } from './grid.js'
 import { createRowViews } from './row-views.js'
 import type { BookedSession } from './session-book.js'
+import type { Mark } from './touch.js'
 
 /** The engine's handle of a table. */
 export interface AuthorTable {
@@ -54,17 +55,19 @@ interface Inside {
   readonly born: NumberArray | undefined
   readonly ages: Ages | undefined
   readonly nextOrder: () => number
+  /** Only where the table tracks touches. */
+  readonly mark: Mark | undefined
   readonly grid: Grid | undefined
 }
 
 /** `nextOrder`: the room's counter of whatever has to have an order that outlives the thread. */
-export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent, nextOrder: () => number): AuthorTable {
+export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent, nextOrder: () => number, mark?: Mark): AuthorTable {
   const { layout } = rows
   const columns = new Map<string, AnyColumn>()
-  for (const column of layout.columns) columns.set(column.field.name, createColumn(arena, layout, column, isCurrent))
+  for (const column of layout.columns) columns.set(column.field.name, marking(createColumn(arena, layout, column, isCurrent), mark))
   const owner = columns.get('$owner'), born = columns.get('$born')
   const inside: Inside = {
-    arena, layout, rows, columns, nextOrder, ids: new Map(),
+    arena, layout, rows, columns, nextOrder, mark, ids: new Map(),
     defaults: layout.columns.map(({ field }) => defaultOf(field)),
     idColumn: layout.id === undefined ? undefined : createColumn(arena, layout, layout.id, isCurrent) as Column<unknown>,
     owner: owner === undefined ? undefined : numberColumn(owner),
@@ -75,9 +78,15 @@ export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent
   return assemble(inside)
 }
 
+/** A column whose setter marks; numbers are written past everybody. */
+function marking(column: AnyColumn, mark: Mark | undefined): AnyColumn {
+  if (mark === undefined || ArrayBuffer.isView(column)) return column
+  return { get: column.get, set: (row: number, value: unknown) => { column.set(row, value); mark(row) } }
+}
+
 function assemble(inside: Inside): AuthorTable {
   const { rows, columns, layout: { table: { name } } } = inside
-  const views = createRowViews(inside.layout, columns, rows, inside.idColumn)
+  const views = createRowViews(inside.layout, columns, rows, inside.idColumn, inside.mark)
   const handle = {
     name, rowsOf: rows, face: {}, capacity: inside.layout.table.keep ?? rows.capacity,
     get size() { return rows.size },
@@ -98,7 +107,7 @@ function assemble(inside: Inside): AuthorTable {
   return handle
 }
 
-function createFace({ rows, columns, ids, grid, layout: { table: { name } } }: Inside, handle: AuthorTable, views: (row: number) => Record<string, unknown>): object {
+function createFace({ rows, columns, ids, mark, grid, layout: { table: { name } } }: Inside, handle: AuthorTable, views: (row: number) => Record<string, unknown>): object {
   const { spawn, despawn, has, at, rows: living, capacity } = handle
   const face = {
     spawn, despawn, has, at, rows: living, capacity,
@@ -106,6 +115,10 @@ function createFace({ rows, columns, ids, grid, layout: { table: { name } } }: I
     get end() { return rows.end },
     get: (id: string) => { const row = ids.get(id); return row === undefined ? undefined : views(row) },
     rowOf: (id: string) => ids.get(id),
+    touch: (row: number) => {
+      if (!isAlive(rows, row)) throw new RangeError(`${name}: no row ${row} to touch`)
+      if (mark !== undefined) mark(row)
+    },
     ref: (row: number) => {
       if (!isAlive(rows, row)) throw new RangeError(`${name}: no row ${row} to refer to`)
       return packRef(row, rows.generation[row])
@@ -145,6 +158,7 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
   if (inside.owner !== undefined) inside.owner[row] = ownerOf(as.owner as BookedSession | undefined)
   if (inside.ages !== undefined) takeAge(inside, inside.ages, row)
   inside.grid?.insert(row)
+  inside.mark?.(row)
   return row
 }
 

@@ -15,6 +15,7 @@ import { isRoomModule, type NormalDefinition, type RoomModule } from '../src/roo
 import { createSectionWriter } from '../src/wire/section.js'
 import { createEncoder } from './encode.js'
 import { createFaults } from './faults.js'
+import type { ActiveRoom } from './active-room.js'
 import type { Flusher } from './flush.js'
 import type { OpenContext } from './assemble-room.js'
 import { chargeDeath, type Charge } from './poison.js'
@@ -22,6 +23,7 @@ import { catalogOf, createRoomType, type RoomType } from './room-type.js'
 import type { Stored } from './stored-room.js'
 import { beginCounts, count, createTally } from './tally.js'
 import { createTeller } from './teller.js'
+import { createVerify, type Unmarked } from './unmarked.js'
 import { runLoop, type Worker } from './worker-loop.js'
 
 // Node's own types know it since version 22 only.
@@ -84,10 +86,18 @@ function createWorker(arena: Arena, types: readonly RoomType[], start: WorkerSta
   const tally = createTally(types.map(({ name }) => name)), lines = createLineLimit()
   for (const { name, definition } of types) beginCounts(tally, name, handlerNames(definition))
   const log: Worker['log'] = (level, fields, text) => post({ kind: 'log', level, fields, text })
+  const tellUnmarked = (room: ActiveRoom, { table, field, row, rows }: Unmarked): void => {
+    count(tally, 'unmarked', { type: room.type.name, table }, rows)
+    const leftOut = lines.take(`unmarked ${room.id} ${table} ${field}`)
+    if (leftOut === undefined) return
+    const others = rows === 1 ? '' : ` and ${rows - 1} more`
+    log('error', { room: room.id, table, field, row, rows, ...counted(leftOut) }, `${room.id}: ${table}.${field} was written in row ${row}${others} without ${table}.touch(row): clients do not get it`)
+  }
   const flusher: Flusher = {
     encoder: createEncoder(arena, start.instance, (room, table, by) => count(tally, 'quantizedClamped', { type: room.type.name, table }, by)),
     output, generation: takeGeneration(arena), fault: createFaults(arena, start.fault),
     onSkipped: () => {},
+    verify: start.verifies ? createVerify(tellUnmarked) : undefined,
   }
   const context: OpenContext = {
     arena, flusher,

@@ -24,6 +24,7 @@ import type { Fault } from './faults.js'
 import { encodeRecord, type Encoder } from './encode.js'
 import { committedSeq, enterRecord, reserveRecord, storeCommitted, storePending } from './history.js'
 import { plannedBytesMax, planTable, settleTable, stampTable, type TablePlan } from './plan.js'
+import type { Verify } from './unmarked.js'
 
 /** What a thread's flushes share. */
 export interface Flusher {
@@ -32,6 +33,8 @@ export interface Flusher {
   readonly generation: number
   readonly fault: Fault
   onSkipped(room: ActiveRoom): void
+  /** Development only. */
+  readonly verify?: Verify
 }
 
 /** Flushes if anything was applied or changed; returns the seq that is committed now. */
@@ -39,7 +42,7 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
   const { arena, layout } = room
   const committed = committedSeq(arena, layout)
   room.flushSkipped = false
-  if (!planRoom(room)) {
+  if (!planRoom(room, flusher.verify)) {
     passEntries(room)
     room.isCommitted = true
     return committed
@@ -91,11 +94,14 @@ const mirrorOf = ({ type }: ActiveRoom, seq: number): Mirror =>
   ({ seq, isMirrored: (table) => table === type.sessionsTable || table === type.roomTable })
 
 /** Compares all tables; true if a record is due. `$room` is planned by the encoder: it moves with every tick, and alone makes no record. */
-function planRoom(room: ActiveRoom): boolean {
+function planRoom(room: ActiveRoom, verify: Verify | undefined): boolean {
   let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0 || room.joined.size > 0 || room.left.size > 0
   for (let table = 0; table < room.plans.length; table++) {
     const plan = room.plans[table]
-    if (plan.layout.index === room.type.roomTable || !planTable(room.arena, plan, room.left.size > 0)) continue
+    if (plan.layout.index === room.type.roomTable) continue
+    const isDifferent = planTable(room.arena, plan, room.left.size > 0)
+    if (verify !== undefined) verify(room, plan)
+    if (!isDifferent) continue
     differs = true
     if (plan.layout.index === room.type.listingTable) room.listingDue = true
   }

@@ -10,6 +10,7 @@ import { dequantize, quantize } from '../src/schema/quantize.js'
 import type { Column } from '../src/schema/index.js'
 import type { ActiveRoom } from './active-room.js'
 import { storeCommitted, storePending } from './history.js'
+import { forgetTouched } from './touch.js'
 
 /** The block holds the state that it begins with. */
 export function storeBegin({ arena, layout }: ActiveRoom): void {
@@ -28,6 +29,7 @@ export function commitLive(room: ActiveRoom): void {
       else arena.kernels.copy(column.committed, column.live, table.rows * column.field.bytes)
       if (column.marked !== 0) arena.kernels.zero(column.marked, table.words * 8)
     }
+    forgetTouched(arena, table)
     recount(rows)
   }
   room.events.length = room.eventBytes = 0
@@ -47,6 +49,7 @@ export function restoreLive(room: ActiveRoom): void {
       if (column.field.kind !== 'quantized') arena.kernels.copy(column.live, column.committed, layout.rows * column.field.bytes)
       else restoreQuantized(arena, column.field, column.live, column.committed, layout.rows)
     }
+    forgetTouched(arena, layout)
     recount(rows)
   }
   for (const table of room.tables) table.rebuild()

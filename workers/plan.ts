@@ -6,10 +6,13 @@ import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import type { Rows } from '../src/memory/rows.js'
 import { isSlot } from '../src/schema/field-tables.js'
+import { compareTouched, forgetTouched, isTouched } from './touch.js'
 
 export interface TablePlan {
   readonly rows: Rows
   readonly layout: TableLayout
+  /** Only marked blocks are compared. */
+  readonly tracksTouch: boolean
   /** Words that can hold rows, alive now or committed. */
   words: number
   spawned: number
@@ -22,8 +25,8 @@ export interface TablePlan {
   isSettled: boolean
 }
 
-export const createTablePlan = (rows: Rows): TablePlan => ({
-  rows, layout: rows.layout, words: 0, spawned: 0, despawned: 0, changes: 0, isSettled: false, changed: new Uint32Array(rows.layout.columns.length),
+export const createTablePlan = (rows: Rows, tracksTouch: boolean): TablePlan => ({
+  rows, layout: rows.layout, tracksTouch, words: 0, spawned: 0, despawned: 0, changes: 0, isSettled: false, changed: new Uint32Array(rows.layout.columns.length),
 })
 
 /** Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. */
@@ -32,13 +35,24 @@ export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): b
   plan.changes = 0
   if (!plan.isSettled || plan.rows.moved) sortRows(arena, plan)
   if (plan.words === 0) return false
+  if (plan.tracksTouch && !withOwners && plan.isSettled && !isTouched(arena, layout)) {
+    plan.changed.fill(0)
+    return false
+  }
   for (let index = 0; index < layout.columns.length; index++) {
-    const count = compareColumn(arena, layout, layout.columns[index], plan.words, withOwners)
+    const column = layout.columns[index]
+    const count = plan.tracksTouch && isMarkable(column) ? compareTouched(arena, layout, column, plan.words) : compareColumn(arena, layout, column, column.changed, plan.words, withOwners)
     plan.changed[index] = count
     plan.changes += count
   }
-  return plan.spawned + plan.despawned + plan.changes > 0
+  const differs = plan.spawned + plan.despawned + plan.changes > 0
+  // What was written is what is committed: without a record, nobody else would forget it.
+  if (plan.tracksTouch && !differs) forgetTouched(arena, layout)
+  return differs
 }
+
+/** Columns that are compared at every flush; setters mark slots by themselves, and whose a row is changes only when somebody leaves. */
+export const isMarkable = ({ field }: ColumnLayout): boolean => field.isFixed !== true && field.isOwner !== true && !isSlot(field)
 
 /** Which rows stayed, are new, or are gone. */
 function sortRows({ kernels }: Arena, plan: TablePlan): void {
@@ -50,8 +64,9 @@ function sortRows({ kernels }: Arena, plan: TablePlan): void {
   plan.isSettled = plan.spawned + plan.despawned === 0
 }
 
-function compareColumn({ kernels }: Arena, { alive, stayed }: TableLayout, column: ColumnLayout, words: number, withOwners: boolean): number {
-  const { field, live, committed, changed } = column
+/** How many rows that stayed differ in a column; `changed`: where they go. */
+export function compareColumn({ kernels }: Arena, { alive, stayed }: TableLayout, column: ColumnLayout, changed: number, words: number, withOwners: boolean): number {
+  const { field, live, committed } = column
   if (field.isFixed === true || (field.isOwner === true && !withOwners)) return 0
   if (field.kind === 'quantized') {
     const compare = field.bytes === 1 ? kernels.compareQuantized8 : field.bytes === 2 ? kernels.compareQuantized16 : kernels.compareQuantized32
@@ -97,9 +112,10 @@ export function stampTable({ kernels }: Arena, { layout, words, spawned, despawn
   }
 }
 
-/** Forgets the marks of slots and despawned rows: the record that says so is committed. */
-export function settleTable({ kernels }: Arena, plan: TablePlan): void {
-  const { columns } = plan.layout
+/** Forgets the marks of blocks, slots and despawned rows: the record that says so is committed. */
+export function settleTable(arena: Arena, plan: TablePlan): void {
+  const { kernels } = arena, { columns } = plan.layout
+  if (plan.tracksTouch) forgetTouched(arena, plan.layout)
   for (let field = 0; field < columns.length; field++) if (columns[field].marked !== 0) kernels.zero(columns[field].marked, plan.words * 8)
   if (plan.layout.id !== undefined) kernels.zero(plan.layout.id.marked, plan.words * 8)
 }

@@ -29,6 +29,8 @@ export interface RoomType {
   readonly listingTable: number
   readonly timerTables: ReadonlyMap<string, number>
   readonly playerTable: number
+  /** Names of the tables that track touches: the module's own business, and so in no field table. */
+  readonly touchTables: ReadonlySet<string>
 }
 
 const server = (name: string, kind: FieldTable['kind'], bytes: number): FieldTable =>
@@ -85,6 +87,7 @@ export function createRoomType(module: RoomModule, number: number): RoomType {
     listingTable: tableNumber('$listing'),
     timerTables: new Map(Object.keys(definition.timers).map((name) => [name, tableNumber(`$timer:${name}`)])),
     playerTable: full.player === undefined ? -1 : tableNumber(full.player),
+    touchTables: new Set(Object.entries(module.schema.tables ?? {}).filter(([, { options: { track } }]) => track === 'touch').map(([name]) => name)),
   }
 }
 

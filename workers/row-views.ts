@@ -1,15 +1,16 @@
-/** Row views: `players.at(row).hp = 99`. One cached object a row; it throws once its row is despawned. Worker thread. */
+/** Row views: `players.at(row).hp = 99`. One cached object a row; it throws once its row is despawned. What is written is marked, where the table tracks touches. Worker thread. */
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import { isAlive, type Rows } from '../src/memory/rows.js'
 import type { Column } from '../src/schema/index.js'
 import { misfit, rangeCheck } from '../src/schema/values.js'
 import type { AnyColumn, NumberArray } from './columns.js'
+import type { Mark } from './touch.js'
 
 type View = Record<string, unknown> & { readonly $row: number; readonly $generation: number }
 
 /** Gives the view of a living row. */
 export function createRowViews(
-  layout: TableLayout, columns: ReadonlyMap<string, AnyColumn>, rows: Rows, ids: Column<unknown> | undefined,
+  layout: TableLayout, columns: ReadonlyMap<string, AnyColumn>, rows: Rows, ids: Column<unknown> | undefined, mark: Mark = () => {},
 ): (row: number) => Record<string, unknown> {
   const prototype = {}
   const rowOf = (view: View): number => {
@@ -20,7 +21,7 @@ export function createRowViews(
   }
   Object.defineProperty(prototype, 'row', { get(this: View) { return rowOf(this) } })
   Object.defineProperty(prototype, 'id', { get(this: View) { return (ids?.get(rowOf(this)) as string) || undefined } })
-  for (const column of layout.columns) defineField(prototype, layout, column, columns.get(column.field.name)!, rowOf)
+  for (const column of layout.columns) defineField(prototype, layout, column, columns.get(column.field.name)!, rowOf, mark)
   const cache: (View | undefined)[] = []
   return (row) => {
     const cached = cache[row]
@@ -32,7 +33,7 @@ export function createRowViews(
 }
 
 function defineField(
-  prototype: object, layout: TableLayout, { field }: ColumnLayout, column: AnyColumn, rowOf: (view: View) => number,
+  prototype: object, layout: TableLayout, { field }: ColumnLayout, column: AnyColumn, rowOf: (view: View) => number, mark: Mark,
 ): void {
   if (field.name.startsWith('$')) return
   if (!ArrayBuffer.isView(column)) {
@@ -51,7 +52,9 @@ function defineField(
     get(this: View) { return values[rowOf(this)] },
     set(this: View, value: number) {
       if (isInRange !== undefined && !isInRange(value)) throw new RangeError(`${layout.table.name}.${misfit(field, value)}`)
-      values[rowOf(this)] = value
+      const row = rowOf(this)
+      values[row] = value
+      mark(row)
     },
   })
 }

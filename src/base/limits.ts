@@ -6,6 +6,9 @@ export const rowsMax = 2 ** 20
 /** Rows per step of a kernel: one u64 of bitmap. Every column is padded to a multiple of it. */
 export const rowsPerWord = 64
 
+/** Rows of one mark, in a table that tracks touches: as many as a kernel compares at once. */
+export const rowsPerMark = 16
+
 /** u16 indices in the wire structs; 65535 and 65534 are taken by generations and ids. */
 export const tablesMax = 256
 export const fieldsMax = 256

@@ -64,7 +64,7 @@ export const handlers = ['none', 'onCreate', 'onClose', 'onTick', 'onJoin', 'onL
 export type HandlerName = (typeof handlers)[number]
 
 /** Metrics that workers count. */
-export type CountedMetric = 'handlerErrors' | 'flushSkipped' | 'quantizedClamped' | 'inputsLost' | 'ticksMissed' | 'eventsMissed' | 'poisoned'
+export type CountedMetric = 'handlerErrors' | 'flushSkipped' | 'quantizedClamped' | 'inputsLost' | 'ticksMissed' | 'eventsMissed' | 'poisoned' | 'unmarked'
 
 /** Upper bounds of all buckets but the last. */
 export const turnSecondsBounds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const
@@ -127,6 +127,8 @@ export interface WorkerStart {
   readonly ranOutOfHeap: boolean
   /** Name and count of a fault point, for tests: the thread ends there, once. */
   readonly fault: string | undefined
+  /** Development: tables that track touches are looked through for what was left unmarked. */
+  readonly verifies: boolean
 }
 
 /** Puts one record of `words` and the bytes of `parts` into a ring; false if the ring is full. */

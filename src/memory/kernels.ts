@@ -13,6 +13,10 @@ type Compare = (live: number, committed: number, mask: number, out: number, word
 type CompareQuantized = (
   live: number, committed: number, alive: number, mask: number, out: number, wire: number, words: number, min: number, perStep: number, steps: number,
 ) => number
+type CompareTouched = (live: number, committed: number, stayed: number, touched: number, out: number, words: number) => number
+type CompareTouchedQuantized = (
+  live: number, committed: number, stayed: number, touched: number, out: number, wire: number, words: number, min: number, perStep: number, steps: number,
+) => number
 type TouchesEdge = (values: number, count: number, steps: number) => number
 type Gather = (source: number, rows: number, words: number, target: number) => number
 type Scatter = (values: number, rows: number, words: number, target: number) => number
@@ -32,6 +36,17 @@ export interface Kernels {
   readonly compareQuantized8: CompareQuantized
   readonly compareQuantized16: CompareQuantized
   readonly compareQuantized32: CompareQuantized
+  /**
+   * The same in marked blocks only: bit i of `touched` is the rows 16i … 16i + 15. Where nothing differs (0), `out` is left as it was. The quantized ones
+   * leave at `wire` the values of marked blocks.
+   */
+  readonly compareTouched8: CompareTouched
+  readonly compareTouched16: CompareTouched
+  readonly compareTouched32: CompareTouched
+  readonly compareTouched64: CompareTouched
+  readonly compareTouchedQuantized8: CompareTouchedQuantized
+  readonly compareTouchedQuantized16: CompareTouchedQuantized
+  readonly compareTouchedQuantized32: CompareTouchedQuantized
   /** Packs the values of the set rows to `target`; returns bytes written. */
   readonly gather8: Gather
   readonly gather16: Gather

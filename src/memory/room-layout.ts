@@ -8,6 +8,7 @@
  *        history       historyBytes of whole records, each contiguous and 8-aligned
  *        snapshot      snapshotBytes: the chunks of the snapshot that the main thread has not yet taken
  *        tables, each: live, committed, used, stayed, spawned, despawned   bitmaps, one u64 for 64 rows
+ *                      touched                                             bitmap, one bit for 16 rows
  *                      stamps                                              u32 a word: when one of its rows last changed for everybody
  *                      generation   live, committed                        u16 a row
  *                      id           live, committed, marked, changed       if the table has ids
@@ -15,7 +16,7 @@
  */
 import { assert } from '../base/assert.js'
 import { hashText } from '../base/hash.js'
-import { chunkBytesMax, eventBytesPerFlushMax, journalBytes, nackBytesPerFlushMax, rowsPerWord } from '../base/limits.js'
+import { chunkBytesMax, eventBytesPerFlushMax, journalBytes, nackBytesPerFlushMax, rowsPerMark, rowsPerWord } from '../base/limits.js'
 import { isSlot, type EntityTable, type FieldTable, type FullTables } from '../schema/field-tables.js'
 import { align, type Views } from './views.js'
 
@@ -110,6 +111,9 @@ export interface TableLayout {
   readonly stayed: number
   readonly spawned: number
   readonly despawned: number
+  /** Blocks of 16 rows that were written since the last flush, if the table tracks that: `touchedWords` u64. Always reserved: no layout depends on how a module tracks. */
+  readonly touched: number
+  readonly touchedWords: number
   /** One u32 a word: the low half of the seq at which one of its rows last changed for everybody. */
   readonly stamps: number
   readonly generation: ColumnLayout
@@ -160,9 +164,11 @@ function layoutColumn(cursor: Cursor, field: FieldTable, index: number, rows: nu
 function layoutTable(cursor: Cursor, table: EntityTable, index: number, fieldNumbers: { generation: number; id: number }): TableLayout {
   const rows = align(table.capacity, rowsPerWord)
   const bitmap = (): number => take(cursor, rows / 8)
+  const touchedWords = Math.ceil(rows / rowsPerMark / 64)
   return {
     table, index, rows, words: rows / rowsPerWord,
     alive: bitmap(), aliveCommitted: bitmap(), used: bitmap(), stayed: bitmap(), spawned: bitmap(), despawned: bitmap(),
+    touched: take(cursor, touchedWords * 8), touchedWords,
     stamps: take(cursor, rows / rowsPerWord * 4),
     generation: layoutColumn(cursor, generationTable, fieldNumbers.generation, rows),
     id: table.ids ? layoutColumn(cursor, idTable, fieldNumbers.id, rows) : undefined,

@@ -17,6 +17,8 @@ export type Table<F extends Fields, N extends string = string> = { readonly [K i
   /** Ends a row at once; legal while iterating. Its number is not given out again before that was flushed. */
   despawn(row: number): void
   has(row: number): boolean
+  /** Says that a column of numbers was written in this row, where the table has `track: 'touch'`; elsewhere nothing. Throws RangeError if no such row lives. */
+  touch(row: number): void
   /** The row's view; throws RangeError if no such row lives. One cached object a row; it throws after despawn. */
   at(row: number): Row<F>
   get(id: string): Row<F> | undefined

@@ -112,6 +112,12 @@ export interface TableOptions<F> {
   ids?: boolean
   /** What a spawn into a full table does: throw `table-full` (default), or despawn the row that was spawned first. */
   whenFull?: 'throw' | 'drop-oldest'
+  /**
+   * How changes are found. `scan` (default): every flush compares all rows, whatever wrote them. `touch`: only what was marked, which a large table that is mostly
+   * quiet wants: whoever writes a number's column says `touch(row)`; row views, setters and spawn do so by themselves. It is about this code alone: neither clients nor
+   * other instances know.
+   */
+  track?: 'scan' | 'touch'
   /** Lets `near` find rows by position, in cells of this size. */
   grid?: { x: keyof F; y: keyof F; cell: number }
 }

@@ -43,6 +43,7 @@ export function createMetrics() {
     eventsMissed: counter('events_missed_total', 'Events beyond what one flush carries', 'type'),
     flushSkipped: counter('flushes_skipped_total', 'Flushes put off because nothing could take their record', 'type'),
     quantizedClamped: counter('quantized_clamped_total', 'Values outside their quantized field', 'type', 'table'),
+    unmarked: counter('unmarked_rows_total', 'Rows that were written without touch, in development', 'type', 'table'),
     // Rooms
     rooms: gauge('rooms', 'Rooms that are opening or open', 'type'),
     roomBytes: gauge('room_bytes', 'What a room of this type takes of an arena', 'type'),

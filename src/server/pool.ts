@@ -27,6 +27,7 @@ export interface PoolOptions {
   readonly roomBundles: readonly string[]
   readonly instance: number
   readonly fault: string | undefined
+  readonly verifies: boolean
   /** A thread whose loop has not turned for so long is ended. */
   readonly stallMs: number
   onMessage(worker: number, message: WorkerMessage): void
@@ -107,7 +108,7 @@ async function supervise(threads: Threads, arena: Arena, worker: number): Promis
 /** One life of a worker; resolves with why it ended, after its thread has exited, or undefined if it was told to stop. */
 async function runTask({ pool, options, ports }: Threads, arena: Arena, worker: number, ranOutOfHeap: boolean): Promise<Death | undefined> {
   const { port1, port2 } = new MessageChannel()
-  const start: WorkerStart = { memory: arena.memory, roomBundles: options.roomBundles, instance: options.instance, port: port2 as unknown as MessagePort, ranOutOfHeap, fault: options.fault }
+  const start: WorkerStart = { memory: arena.memory, roomBundles: options.roomBundles, instance: options.instance, port: port2 as unknown as MessagePort, ranOutOfHeap, fault: options.fault, verifies: options.verifies }
   ports[worker] = port1 as unknown as MessagePort
   let exited: Promise<unknown> = Promise.resolve()
   const stalled = new AbortController()

@@ -23,6 +23,10 @@ const bytesAt = ({ u8 }: Twins, at: number, bytes: number): string => Buffer.fro
 export const compare = (twins: Twins, width: number, live: number, committed: number, mask: number, out: number, words: number): number =>
   putRows(twins, rowsOf(twins, mask, words).filter((row) => bytesAt(twins, live + row * width, width) !== bytesAt(twins, committed + row * width, width)), out, words)
 
+/** `out`: the rows of `mask` that lie in blocks of 16 which `touched` names. */
+export const narrow = (twins: Twins, mask: number, touched: number, out: number, words: number): number =>
+  putRows(twins, rowsOf(twins, mask, words).filter((row) => bit(twins, touched, row >> 4) === 1), out, words)
+
 export const compareSlots = (twins: Twins, live: number, committed: number, mask: number, out: number, words: number, slotBytes: number): number => {
   const text = (slot: number): string => bytesAt(twins, slot, 2 + twins.view.getUint16(slot, true))
   return putRows(twins, rowsOf(twins, mask, words).filter((row) => text(live + row * slotBytes) !== text(committed + row * slotBytes)), out, words)

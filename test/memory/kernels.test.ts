@@ -14,11 +14,11 @@ const kernels = loadKernels(memory)
 const twins: twin.Twins = { view: new DataView(memory.buffer), u8: new Uint8Array(memory.buffer) }
 const words = 5
 // Well apart, and 64-byte aligned; `theirs` is where twins write.
-const [live, committed, mask, alive, out, theirs, wire] = [0, 1, 2, 3, 4, 5, 6].map((n) => 65_536 * (n + 1))
+const [live, committed, mask, alive, out, theirs, wire, touched, narrowed] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((n) => 65_536 * (n + 1))
 
 /** Words of every character: empty, full, single bits at the ends, random. */
-function fillBits(rows: number): void {
-  for (let word = 0; word < words; word++) {
+function fillBits(rows: number, count = words): void {
+  for (let word = 0; word < count; word++) {
     const kind = int(6)
     const [low, high] = kind === 0 ? [0, 0] : kind === 1 ? [~0, ~0] : kind === 2 ? [1, 0] : kind === 3 ? [0, 1 << 31] : [nextU32(state), nextU32(state)]
     twins.view.setInt32(rows + word * 8, low | 0, true)
@@ -29,10 +29,10 @@ function fillBits(rows: number): void {
 const fillBytes = (at: number, bytes: number): void => { for (let n = 0; n < bytes; n++) twins.u8[at + n] = nextU32(state) }
 
 /** Committed is live, but for some rows. */
-function almost(width: number): void {
-  fillBytes(live, words * 64 * width)
-  twins.u8.copyWithin(committed, live, live + words * 64 * width)
-  for (let n = int(120); n > 0; n--) twins.u8[committed + int(words * 64 * width)] ^= 1 << int(8)
+function almost(width: number, count = words): void {
+  fillBytes(live, count * 64 * width)
+  twins.u8.copyWithin(committed, live, live + count * 64 * width)
+  for (let n = int(120); n > 0; n--) twins.u8[committed + int(count * 64 * width)] ^= 1 << int(8)
 }
 
 const bytes = (at: number, count: number): string => Buffer.from(twins.u8.slice(at, at + count)).toString('hex')
@@ -86,6 +86,56 @@ describe('kernels', () => {
         expect(kernels.countClamped(live, mask, words, min, perStep, steps), `SEED=${seed}`).toBe(clamped)
         const gathered = kernels[`gather${name}`](wire, mask, words, out) / width
         if (clamped > 0) expect(kernels[`touchesEdge${name}`](out, gathered, steps)).toBe(1)
+      }
+    })
+  }
+
+  for (const width of [1, 2, 4, 8] as const) {
+    it(`kernels: compareTouched${width * 8} finds what compare${width * 8} does, in marked blocks alone, and leaves its output where nothing differs`, () => {
+      const many = 37, name = `compareTouched${width * 8}` as 'compareTouched8'
+      for (let round = 0; round < rounds; round++) {
+        almost(width, many)
+        fillBits(mask, many)
+        // Marks also behind the last row.
+        fillBits(touched, 4)
+        fillBytes(out, many * 8)
+        twins.u8.copyWithin(theirs, out, out + many * 8)
+        twin.narrow(twins, mask, touched, narrowed, many)
+        const before = bytes(out, many * 8), count = kernels[name](live, committed, mask, touched, out, many)
+        expect(count, `SEED=${seed}`).toBe(twin.compare(twins, width, live, committed, narrowed, theirs, many))
+        if (count === 0) expect(bytes(out, many * 8)).toBe(before)
+        else expectSame(many * 8, name)
+      }
+    })
+  }
+
+  for (const [width, steps] of [[1, 200], [2, 65_535], [4, 2 ** 23 - 1]] as const) {
+    it(`kernels: compareTouchedQuantized${width * 8} does what its twin does, and leaves the values of marked blocks`, () => {
+      const name = `compareTouchedQuantized${width * 8}` as 'compareTouchedQuantized8'
+      const read = (at: number): number => width === 1 ? twins.view.getUint8(at) : width === 2 ? twins.view.getUint16(at, true) : twins.view.getUint32(at, true)
+      for (let round = 0; round < rounds; round++) {
+        const min = int(3) === 0 ? 0 : Math.fround((nextFloat(state) - 0.5) * 1000), step = Math.fround(0.001 + nextFloat(state)), perStep = 1 / step
+        fillBytes(committed, words * 64 * width)
+        for (let row = 0; row < words * 64; row++) {
+          twins.view.setFloat32(live + row * 4, int(12) === 0 ? special[int(special.length)] : min + (nextFloat(state) * 1.2 - 0.1) * steps * step, true)
+          const same = twin.quantized(twins, live + row * 4, min, perStep, steps), at = committed + row * width
+          if (int(3) === 0) continue
+          if (width === 1) twins.view.setUint8(at, same)
+          else if (width === 2) twins.view.setUint16(at, same, true)
+          else twins.view.setUint32(at, same, true)
+        }
+        fillBits(mask)
+        fillBits(touched, 1)
+        fillBytes(wire, words * 64 * width)
+        twin.narrow(twins, mask, touched, narrowed, words)
+        const left = twins.u8.slice(wire, wire + words * 64 * width), count = kernels[name](live, committed, mask, touched, out, wire, words, min, perStep, steps)
+        expect(count, `SEED=${seed}`).toBe(twin.compareQuantized(twins, width, live, committed, narrowed, theirs, words, min, perStep, steps))
+        if (count > 0) expectSame(words * 8, name)
+        for (let row = 0; row < words * 64; row++) {
+          const isMarked = (twins.u8[touched + (row >> 7)] >> (row >> 4 & 7) & 1) === 1
+          if (isMarked) expect(read(wire + row * width), `row ${row}, SEED=${seed}`).toBe(twin.quantized(twins, live + row * 4, min, perStep, steps))
+          else expect(twins.u8[wire + row * width]).toBe(left[row * width])
+        }
       }
     })
   }
@@ -158,7 +208,8 @@ describe('kernels', () => {
   it('kernels: each one has been held against its twin here', () => {
     const tested: (keyof Kernels)[] = [
       'compare8', 'compare16', 'compare32', 'compare64', 'gather8', 'gather16', 'gather32', 'gather64', 'scatter8', 'scatter16', 'scatter32', 'scatter64',
-      'compareQuantized8', 'compareQuantized16', 'compareQuantized32', 'countClamped', 'touchesEdge8', 'touchesEdge16', 'touchesEdge32', 'compareSlots',
+      'compareQuantized8', 'compareQuantized16', 'compareQuantized32', 'countClamped',
+      'compareTouched8', 'compareTouched16', 'compareTouched32', 'compareTouched64', 'compareTouchedQuantized8', 'compareTouchedQuantized16', 'compareTouchedQuantized32', 'touchesEdge8', 'touchesEdge16', 'touchesEdge32', 'compareSlots',
       'and', 'masks', 'countBits', 'equalBits', 'firstWord', 'lastWord', 'setRange', 'stampWords', 'writeGaps', 'readGaps', 'copy', 'zero', 'hashColumn', 'hashSlots',
     ]
     expect(Object.keys(kernels).sort()).toEqual([...tested].sort())

@@ -1,18 +1,24 @@
 // Live against committed, bit by bit, 64 rows a step: lanes are compared, narrowed to bytes and gathered into one u64.
 
-@inline function same8(a: usize, b: usize): u64 {
+@inline export function same8(a: usize, b: usize): u64 {
   return <u64>(<u32>i8x16.bitmask(i8x16.eq(v128.load(a), v128.load(b))) & 0xffff)
 }
 
-@inline function same16(a: usize, b: usize): u64 {
+@inline export function same16(a: usize, b: usize): u64 {
   const low = i16x8.eq(v128.load(a), v128.load(b)), high = i16x8.eq(v128.load(a, 16), v128.load(b, 16))
   return <u64>(<u32>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high)) & 0xffff)
 }
 
-@inline function same32(a: usize, b: usize): u64 {
+@inline export function same32(a: usize, b: usize): u64 {
   const low = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(a), v128.load(b)), i32x4.eq(v128.load(a, 16), v128.load(b, 16)))
   const high = i16x8.narrow_i32x4_s(i32x4.eq(v128.load(a, 32), v128.load(b, 32)), i32x4.eq(v128.load(a, 48), v128.load(b, 48)))
   return <u64>(<u32>i8x16.bitmask(i8x16.narrow_i16x8_s(low, high)) & 0xffff)
+}
+
+@inline export function same64(a: usize, b: usize): u64 {
+  let same: u64 = 0
+  for (let pair: usize = 0; pair < 8; pair++) same |= <u64>i64x2.bitmask(i64x2.eq(v128.load(a + (pair << 4)), v128.load(b + (pair << 4)))) << <u64>(pair << 1)
+  return same
 }
 
 export function compare8(live: usize, committed: usize, mask: usize, out: usize, words: u32): u32 {
@@ -66,12 +72,8 @@ export function compare64(live: usize, committed: usize, mask: usize, out: usize
     const rows = load<u64>(mask)
     let changed: u64 = 0
     if (rows != 0) {
-      for (let pair: u32 = 0; pair < 32; pair++) {
-        const at = <usize>pair << 4
-        const same = <u64>i64x2.bitmask(i64x2.eq(v128.load(live + at), v128.load(committed + at)))
-        changed |= (~same & 3) << <u64>(pair << 1)
-      }
-      changed &= rows
+      const same = same64(live, committed) | same64(live + 128, committed + 128) << 16 | same64(live + 256, committed + 256) << 32 | same64(live + 384, committed + 384) << 48
+      changed = ~same & rows
     }
     store<u64>(out, changed)
     count += popcnt<u64>(changed)

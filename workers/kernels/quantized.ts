@@ -20,20 +20,20 @@ const magicBits: i32 = 0x4b000000 // 2^23 as f32
   return i16x8.narrow_i32x4_u(quantize4(at, min, perStep, top, fromZero), quantize4(at + 16, min, perStep, top, fromZero))
 }
 
-@inline function same8(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
+@inline export function same8(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
   const quantized = i8x16.narrow_i16x8_u(quantize8(live, min, perStep, top, fromZero), quantize8(live + 32, min, perStep, top, fromZero))
   v128.store(wire, quantized)
   return <u64>(<u32>i8x16.bitmask(i8x16.eq(quantized, v128.load(committed))) & 0xffff)
 }
 
-@inline function same16(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
+@inline export function same16(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
   const a = quantize8(live, min, perStep, top, fromZero), b = quantize8(live + 32, min, perStep, top, fromZero)
   v128.store(wire, a)
   v128.store(wire, b, 16)
   return <u64>(<u32>i8x16.bitmask(i8x16.narrow_i16x8_s(i16x8.eq(a, v128.load(committed)), i16x8.eq(b, v128.load(committed, 16)))) & 0xffff)
 }
 
-@inline function same32(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
+@inline export function same32(live: usize, committed: usize, wire: usize, min: v128, perStep: v128, top: v128, fromZero: bool): u64 {
   const a = quantize4(live, min, perStep, top, fromZero), b = quantize4(live + 16, min, perStep, top, fromZero)
   const c = quantize4(live + 32, min, perStep, top, fromZero), d = quantize4(live + 48, min, perStep, top, fromZero)
   v128.store(wire, a)

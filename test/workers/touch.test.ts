@@ -1,0 +1,210 @@
+/** Tables that track touches: to clients they are what scanned ones are, as long as authors say what they write; and in development the engine says where they did not. */
+import { describe, expect, it } from 'vitest'
+import { nextInt, seedPrng } from '../../src/base/prng.js'
+import { keyWords } from '../../src/base/key-stream.js'
+import { applySection, openSection } from '../../src/client/apply.js'
+import { createReplica } from '../../src/client/table.js'
+import { readValue } from '../../src/client/tables.js'
+import { atOutputRing, outputRingBytes } from '../../src/memory/arena-layout.js'
+import { createArena, takeGeneration } from '../../src/memory/arena.js'
+import { createRingReader, createRingWriter, read, release } from '../../src/memory/ring.js'
+import { atReleasedSeq } from '../../src/memory/room-layout.js'
+import { storeWide } from '../../src/memory/views.js'
+import { defineRoom } from '../../src/room/define.js'
+import type { Room, Row, Table } from '../../src/room/types.js'
+import { bool, choice, defineSchema, f32, f64, list, optional, quantized, ref, table, text, u32, u8 } from '../../src/schema/index.js'
+import { readSections } from '../../src/wire/record.js'
+import { roomStream } from '../../src/wire/section.js'
+import type { OpenContext } from '../../workers/assemble-room.js'
+import { createEncoder } from '../../workers/encode.js'
+import { flushRoom, type Flusher } from '../../workers/flush.js'
+import { committedSeq, recordOf } from '../../workers/history.js'
+import { attachRoom, openRoom } from '../../workers/open-room.js'
+import type { Actor } from '../../workers/room-actor.js'
+import { createRoomType } from '../../workers/room-type.js'
+import { isTouched } from '../../workers/touch.js'
+import { createVerify, type Unmarked } from '../../workers/unmarked.js'
+import { createLocalRoom } from '../support/local-room.js'
+
+const seed = process.env.SEED === undefined ? 20_261_126 : Number(process.env.SEED)
+const operations = process.env.OPERATIONS === undefined ? 20_000 : Number(process.env.OPERATIONS)
+const capacity = 1500
+
+const fields = {
+  x: quantized(0, 100, 0.5), far: quantized(-1e4, 1e4, 0.25), tiny: quantized(0, 1, 0.01), y: f32, n: u8, big: f64, count: u32.to('server'),
+  flag: bool, kind: choice('one', 'two', 'three'), name: text(12), tags: list(u8, 4), maybe: optional(u32), next: ref('things'),
+}
+const schemaOf = (track: 'scan' | 'touch') => defineSchema('tracked', { tables: { things: table(fields, { capacity, ids: true, track }) } })
+type Things = Table<typeof fields, 'things'>
+const roomOf = (track: 'scan' | 'touch') => defineRoom(schemaOf(track), {
+  onCreate({ tables: { things } }) { for (let n = 0; n < 1100; n++) things.spawn({ x: n % 100, far: n, y: n, name: String(n) }) },
+})
+
+/** A room whose flushes, skipped ones and successors are asked for one by one, and what a client has decoded of it. */
+function createRig(track: 'scan' | 'touch') {
+  const arena = createArena(64 * 1024 ** 2, 0), type = createRoomType(roomOf(track), 0)
+  const output = createRingWriter(arena, atOutputRing, outputRingBytes), published = createRingReader(arena, atOutputRing, outputRingBytes)
+  const unmarked: Unmarked[] = []
+  const flusher: Flusher = {
+    encoder: createEncoder(arena, 0, () => {}), output, generation: takeGeneration(arena), fault: () => {}, onSkipped: () => {}, verify: createVerify((_, found) => { unmarked.push(found) }),
+  }
+  const context: OpenContext = {
+    arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, want: () => {}, randomKey: () => new Uint32Array(keyWords),
+  }
+  const none = new Uint8Array(0)
+  let actor = openRoom(context, { key: 1, type, id: 'tracked:test', epoch: 1024, parentEpoch: 0, forkSeq: 0, seq: 0, follows: false, stored: undefined, stays: false, match: none, options: none }) as Actor
+  const replicas = type.tables.tables.map(createReplica)
+  const deliver = (seq: number): void => {
+    while (read(published) !== 0) release(published)
+    const { layout } = actor.room
+    storeWide(arena, layout.base + atReleasedSeq, seq)
+    const section = readSections(arena, recordOf(arena, layout, seq)!.address).find(({ stream }) => stream === roomStream)
+    if (section !== undefined) applySection(openSection(arena.u8.slice(section.address, section.address + section.bytes).buffer as ArrayBuffer)!, replicas, { nowMs: 0, intervalMs: 50 })
+  }
+  deliver(1)
+  return {
+    unmarked, replicas,
+    things: () => actor.room.tables[1].face as Things,
+    /** `isFull`: nothing takes its record. */
+    flush: (isFull = false) => {
+      const before = committedSeq(arena, actor.room.layout), seq = flushRoom(isFull ? { ...flusher, output: { ...output, capacity: 8 } } : flusher, actor.room)
+      if (seq !== before) deliver(seq)
+      return seq
+    },
+    isTouched: () => isTouched(arena, actor.room.layout.tables[1]),
+    /** The thread is gone, and with it what was not committed. */
+    die: () => { actor = attachRoom(context, actor.room.block, [type])! },
+  }
+}
+type Rig = ReturnType<typeof createRig>
+
+function seen({ replicas: [, replica] }: Rig): unknown[] {
+  const context = { nowMs: () => 0, intervalMs: () => 1, mine: () => undefined, replica: () => replica }
+  return Array.from({ length: replica.end }, (_, row) => replica.alive[row] === 0 ? undefined : [replica.ids[row], replica.generation[row], ...replica.columns.map((column) => readValue(column, row, context))])
+}
+
+const state = new Uint32Array(4)
+const int = (below: number): number => nextInt(state, below)
+
+/** One operation as data, so that both rooms do the same. */
+function drawOperation(): (things: Things) => void {
+  const row = int(capacity), value = int(200), kind = int(9), id = `id${int(400)}`
+  const onLiving = (write: (things: Things) => void) => (things: Things): void => { if (things.has(row)) write(things) }
+  const onView = (write: (view: Row<typeof fields>) => void) => onLiving((things) => write(things.at(row)))
+  switch (kind) {
+    case 0: return (things) => { if (things.size < 1300 && things.rowOf(id) === undefined) things.spawn({ x: value / 2, y: value, name: id }, { id }) }
+    case 1: return onLiving((things) => things.despawn(row))
+    // Less than its step a time.
+    case 2: return onLiving((things) => { things.x[row] += 0.11; things.tiny[row] += 0.003; things.touch(row) })
+    case 3: return onLiving((things) => { things.y[row] = value; things.big[row] = value; things.n[row] = value; things.touch(row) })
+    case 4: return onView((view) => { view.far -= 0.1; view.count = value })
+    case 5: return onView((view) => { view.n = value; view.flag = value > 100 })
+    case 6: return onLiving((things) => { things.name.set(row, `t${value}`); things.kind.set(row, value > 100 ? 'two' : 'three') })
+    case 7: return onLiving((things) => { things.tags.set(row, [value]); things.maybe.set(row, value > 100 ? value : null) })
+    default: return onLiving((things) => things.next.set(row, things.has(value) ? things.ref(value) : null))
+  }
+}
+
+describe('touch', () => {
+  it('touch: clients see the same of a table that tracks touches and of one that is scanned, through skipped flushes, deaths and drift below a step', () => {
+    seedPrng(state, seed)
+    const rigs = [createRig('scan'), createRig('touch')]
+    let flushes = 0
+    for (let n = 0; n < operations;) {
+      const batch = Array.from({ length: int(20) }, drawOperation), end = int(12)
+      n += batch.length + 1
+      for (const operation of batch) for (const rig of rigs) operation(rig.things())
+      if (end === 0) for (const rig of rigs) rig.die()
+      const [scanned, touched] = rigs.map((rig) => rig.flush(end < 4))
+      expect(touched, `operation ${n}, SEED=${seed}`).toBe(scanned)
+      if (flushes++ % 20 === 0) expect(seen(rigs[1]), `operation ${n}, SEED=${seed}`).toEqual(seen(rigs[0]))
+    }
+    for (const rig of rigs) rig.flush()
+    expect(seen(rigs[1]), `SEED=${seed}`).toEqual(seen(rigs[0]))
+    // Nor does development find anything that was left unmarked.
+    expect(rigs[1].unmarked).toEqual([])
+  })
+
+  it('touch: what was written without it is not sent until its block is marked, and development names table, column and row, once', () => {
+    const rig = createRig('touch'), things = rig.things(), seenY = (row: number): unknown => (seen(rig)[row] as unknown[])[5]
+    things.y[700] = -1
+    things.y[705] = -1
+    const seq = rig.flush()
+    expect(rig.unmarked).toEqual([{ table: 'things', field: 'y', row: 700, rows: 2 }])
+    expect(seenY(700)).toBe(700)
+    for (let n = 0; n < 3; n++) { things.at(20).n = n; rig.flush() }
+    expect(rig.unmarked).toHaveLength(1)
+    expect(rig.flush()).toBe(seq + 2)
+    // A neighbour's mark is the block's.
+    things.touch(696)
+    rig.flush()
+    expect([seenY(700), seenY(705)]).toEqual([-1, 705])
+    things.touch(705)
+    rig.flush()
+    expect(seenY(705)).toBe(-1)
+    expect(rig.unmarked).toHaveLength(1)
+    // Right in between, so it is news.
+    things.y[700] = 3
+    rig.flush()
+    expect(rig.unmarked.slice(1)).toEqual([{ table: 'things', field: 'y', row: 700, rows: 1 }])
+  })
+
+  it('touch: a row that does not live is refused by name, whether the table tracks or not', () => {
+    for (const track of ['scan', 'touch'] as const) {
+      const rig = createRig(track), things = rig.things()
+      things.despawn(9)
+      for (const row of [9, -1, capacity, 1400, NaN]) expect(() => things.touch(row)).toThrow(new RangeError(`things: no row ${row} to touch`))
+      expect(() => things.touch(10)).not.toThrow()
+    }
+  })
+
+  it('touch: a block that was marked in vain is forgotten, and one whose flush found no space is not', () => {
+    const rig = createRig('touch'), things = rig.things(), seq = rig.flush()
+    things.touch(100)
+    expect(rig.flush()).toBe(seq)
+    things.y[100] = 5
+    expect(rig.flush()).toBe(seq)
+    expect(rig.unmarked).toHaveLength(1)
+    things.y[300] = 5
+    things.touch(300)
+    expect(rig.flush(true)).toBe(seq)
+    expect(rig.flush()).toBe(seq + 1)
+    expect((seen(rig)[300] as unknown[])[5]).toBe(5)
+  })
+
+  it('touch: a successor begins without marks, since what it begins with is committed', () => {
+    const rig = createRig('touch')
+    rig.things().touch(500)
+    expect(rig.isTouched()).toBe(true)
+    rig.die()
+    expect(rig.isTouched()).toBe(false)
+  })
+
+  it('touch: a row of numbers alone arrives as it was spawned', () => {
+    const schema = defineSchema('numbers', { tables: { dots: table({ x: quantized(0, 100, 0.5) }, { capacity: 100, track: 'touch' }) } })
+    const local = createLocalRoom(defineRoom(schema, { onTick({ tables: { dots } }: Room<typeof schema>) { dots.spawn({ x: 12.5 }) } })), client = local.join()
+    for (let n = 0; n < 3; n++) local.turn()
+    expect([...client.replication.replicas[1].columns[0].values as Float32Array].slice(0, 3)).toEqual([12.5, 12.5, 12.5])
+  })
+
+  it('touch: it changes no field table: neither clients nor other instances can tell', () => {
+    const [scanned, touched] = (['scan', 'touch'] as const).map((track) => createRoomType(roomOf(track), 0))
+    expect(touched.full).toEqual(scanned.full)
+    expect([touched.hash, touched.fullHash]).toEqual([scanned.hash, scanned.fullHash])
+    expect([[...scanned.touchTables], [...touched.touchTables]]).toEqual([[], ['things']])
+  })
+
+  it('touch: rows lose their owner with its session, though nobody marks them', () => {
+    const schema = defineSchema('owned', { tables: { pieces: table({ n: u8, hint: u8.to('owner') }, { capacity: 100, track: 'touch' }) } })
+    const local = createLocalRoom(defineRoom(schema, {
+      graceMs: 0,
+      onJoin({ tables: { pieces } }: Room<typeof schema>, session) { pieces.spawn({ n: 1, hint: 2 }, { owner: session }) },
+    }))
+    const client = local.join(), { layout } = local.actor.room.plans[1], owner = layout.columns[layout.columns.length - 1].committed >>> 2
+    local.turn()
+    expect(local.arena.u32[owner]).toBe(client.slot + 1)
+    local.leave(client)
+    local.turn()
+    expect(local.arena.u32[owner]).toBe(0)
+  })
+})
