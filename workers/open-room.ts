@@ -7,6 +7,7 @@
 import { assert } from '../src/base/assert.js'
 import { monotonicMs } from '../src/base/clock.js'
 import { instanceOf } from '../src/base/connection-number.js'
+import { tickGroupMs } from '../src/base/limits.js'
 import type { Replica } from '../src/client/table.js'
 import { allocateBlock, freeBlock, type Block } from '../src/memory/arena.js'
 import { atFollows, atLayoutHash, atRoomMagic, atStays, atTypeNumber, layoutRoom, roomMagic } from '../src/memory/room-layout.js'
@@ -221,14 +222,20 @@ function derive({ room, report }: Actor): boolean {
   return true
 }
 
-/** Spreads the rooms of a worker over the tick, so that they do not all want the thread at once. */
+/** Spreads the rooms of a worker over groups within the tick, so that they neither want the thread all at once nor wake it one by one. */
 function scheduleFirst(actor: Actor): void {
   const { room } = actor
   const now = monotonicMs()
   room.turnMs = room.emptySinceMs = now
   const { tickHz } = room.type.definition
   if (tickHz === 0) scheduleEventDriven(actor, now)
-  else room.dueMs = now + (room.key * 0.618_034 % 1) * 1000 / tickHz
+  else room.dueMs = firstDue(now, 1000 / tickHz, room.key)
+}
+
+/** Groups lie on a grid that all rooms of this rate share; neighbouring keys lie far apart (golden ratio). */
+function firstDue(nowMs: number, tickMs: number, key: number): number {
+  const groups = Math.max(1, Math.floor(tickMs / tickGroupMs)), phaseMs = Math.floor(key * 0.618_034 % 1 * groups) * tickMs / groups
+  return Math.ceil((nowMs - phaseMs) / tickMs) * tickMs + phaseMs
 }
 
 /** A record behind the point of commitment whose commit did not end: published and applied again. */

@@ -57,14 +57,23 @@ export const roomsPerWorkerMax = 4096
 /** Bytes from the main thread to one worker, not yet moved to journals. One second of 30,000 small inputs. */
 export const inputRingBytes = 4 * 1024 * 1024
 
+/**
+ * Rooms of a worker tick in groups, at least so far apart: a wake-up, cold caches and a bell are paid for once a group. Far below what a player feels, and
+ * far enough apart for the main thread to send what a group said and read inputs before the next.
+ */
+export const tickGroupMs = 10
+
 /** How long a worker opens rooms before those that are open have a turn: far below any tick. */
 export const inboxMsMax = 2
 
 /** Descriptors from a worker to the main thread, not yet read. */
 export const outputRingSlots = 16_384
 
-/** One room's journal: inputs waiting for the next tick, or applied but not yet committed. */
-export const journalBytes = 64 * 1024
+/** One room's journal, at least: inputs waiting for the next tick, or applied but not yet committed. */
+export const journalBytesMin = 64 * 1024
+
+/** Of it, for each session that the room may have: three small inputs a tick, or one of 200 bytes. */
+export const journalBytesPerSession = 256
 
 /** Of it, kept for joins, leaves and control when inputs have filled the rest. */
 export const journalReservedBytes = 16 * 1024

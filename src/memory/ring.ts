@@ -42,6 +42,14 @@ function hasSpace(ring: RingWriter, bytes: number): boolean {
 /** True if the next claim of `bytes` bytes will succeed. */
 export const canClaim = (ring: RingWriter, bytes: number): boolean => hasSpace(ring, 2 * (recordHeaderBytes + align(bytes, 8)))
 
+/** True if the reader is more than a quarter of the ring behind. */
+export function isFilling(ring: RingWriter): boolean {
+  const isBehind = (): boolean => ((ring.head - ring.tailSeen) >>> 0) > ring.capacity / 4
+  if (!isBehind()) return false
+  ring.tailSeen = Atomics.load(ring.views.i32, tailIndex(ring.at)) >>> 0
+  return isBehind()
+}
+
 /** Room for a record of `bytes`: the address of its payload, or 0 if the ring is full (then nothing has moved). */
 export function claim(ring: RingWriter, kind: number, bytes: number): number {
   const record = recordHeaderBytes + align(bytes, 8)

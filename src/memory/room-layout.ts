@@ -3,7 +3,7 @@
  * table and the room's type, computes the very same addresses. All addresses are absolute.
  *
  *     0  header, 512 bytes                                      drawn below
- *   512  journal       journalBytes                             journal.ts
+ *   512  journal       journalBytes, a power of two             journal.ts
  *        history index historyRecordsMax entries of 16 bytes: seq (2 x u32), offset, bytes; entry of seq n is n mod historyRecordsMax
  *        history       historyBytes of whole records, each contiguous and 8-aligned
  *        snapshot      snapshotBytes: the chunks of the snapshot that the main thread has not yet taken
@@ -16,7 +16,7 @@
  */
 import { assert } from '../base/assert.js'
 import { hashText } from '../base/hash.js'
-import { chunkBytesMax, eventBytesPerFlushMax, journalBytes, nackBytesPerFlushMax, rowsPerMark, rowsPerWord } from '../base/limits.js'
+import { chunkBytesMax, eventBytesPerFlushMax, journalBytesMin, journalBytesPerSession, nackBytesPerFlushMax, rowsPerMark, rowsPerWord } from '../base/limits.js'
 import { isSlot, type EntityTable, type FieldTable, type FullTables } from '../schema/field-tables.js'
 import { align, type Views } from './views.js'
 
@@ -27,7 +27,7 @@ import { align, type Views } from './views.js'
  *    48  pendingLow     -              committedSeq (wide)            pendingLow: the point of commitment
  *    64  releasedSeq (wide)            durableSeq (wide)              both written by the main thread
  *    80  journalThrough (wide)         flushes        -               journalThrough: committed
- *    96  journal: tail, head, number   see journal.ts, 32 bytes
+ *    96  journal: tail, head, number, bytes   see journal.ts, 32 bytes
  *   128  snapshotBusy   -              -              -                 1 from the worker's post to the main thread's copy
  *   144  tickUs         -              -              -                 how long the last turn took: for people
  *   160  idBytes        id …           the room id, UTF-8
@@ -125,6 +125,7 @@ export interface RoomLayout {
   readonly base: number
   readonly hash: number
   readonly journal: number
+  readonly journalBytes: number
   readonly historyIndex: number
   readonly history: number
   readonly historyBytes: number
@@ -183,6 +184,9 @@ export const ownedTableBytes = (columns: number): number => 256 + columns * 96
 
 const isOwned = (table: EntityTable): boolean => table.audience === 'owner' || table.fields.some((field) => field.audience === 'owner')
 
+/** A power of two: positions in it are running numbers that wrap at 2^32. */
+export const journalBytesOf = (sessions: number): number => Math.max(journalBytesMin, 2 ** Math.ceil(Math.log2(sessions * journalBytesPerSession)))
+
 /** Every row spawned at once, every bitmap written, every session with sections of its own. */
 export function recordBytesMaxOf(full: FullTables, sessions: number): number {
   let bytes = recordFixedBytes + eventBytesPerFlushMax + nackBytesPerFlushMax + sessions * sessionRecordBytes
@@ -190,7 +194,7 @@ export function recordBytesMaxOf(full: FullTables, sessions: number): number {
     const rows = align(table.capacity, rowsPerWord)
     const columns = table.fields.length + 2
     bytes += table.fields.reduce((sum, field) => sum + (field.isJournaled === true ? 2 : field.bytes), 2 + (table.ids ? idTable.bytes : 0)) * rows
-    if (table.fields.some((field) => field.isJournaled)) bytes += journalBytes
+    if (table.fields.some((field) => field.isJournaled)) bytes += journalBytesOf(sessions)
     bytes += (columns + 2) * (rows / 8 + 128)
     if (isOwned(table)) bytes += (sessions + 1) * ownedTableBytes(columns) + rows * 16
   }
@@ -207,7 +211,7 @@ export interface LayoutLimits { readonly sessions: number; readonly generationFi
 export function layoutRoom(full: FullTables, limits: LayoutLimits, base: number): RoomLayout {
   const recordBytesMax = recordBytesMaxOf(full, limits.sessions)
   const cursor: Cursor = { at: base + roomHeaderBytes }
-  const journal = take(cursor, journalBytes)
+  const journalBytes = journalBytesOf(limits.sessions), journal = take(cursor, journalBytes)
   assert(journal === journalAt(base), 'room layout: the journal stands first')
   const historyIndex = take(cursor, historyRecordsMax * 16)
   const historyBytes = recordBytesMax * 3
@@ -217,5 +221,5 @@ export function layoutRoom(full: FullTables, limits: LayoutLimits, base: number)
   const numbers = { generation: limits.generationField, id: limits.idField }
   const tables = full.tables.map((table, index) => layoutTable(cursor, table, index, numbers))
   const hash = hashText(JSON.stringify([full.tables, limits.sessions]))
-  return { base, hash, journal, historyIndex, history, historyBytes, snapshot, snapshotBytes, tables, recordBytesMax, bytes: cursor.at - base }
+  return { base, hash, journal, journalBytes, historyIndex, history, historyBytes, snapshot, snapshotBytes, tables, recordBytesMax, bytes: cursor.at - base }
 }

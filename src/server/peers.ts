@@ -15,7 +15,7 @@ import type { RoomEntry } from './client.js'
 import type { RoomEvent } from './driver-calls.js'
 import { takeNack, turnAway, type Hearers } from './from-workers.js'
 import { openPeerRecord } from './peer-record.js'
-import { tell } from './worker-link.js'
+import { tellRoom } from './tell-owner.js'
 
 type Of<K extends PeerMessage['kind']> = Extract<PeerMessage, { kind: K }>
 
@@ -135,7 +135,7 @@ function takeForward({ reports }: Hearers, room: RoomEntry, { from, word, words,
   if (!isForward(from, word, words, data)) return reports.peerRefused(room.id)
   // Nobody runs it here (any more): who waits for an answer asks again.
   if (room.ownership.role !== 'owning' || room.state !== 'open') return
-  tell(room.link, word, [room.key, ...words], data)
+  tellRoom(room, word, words, data)
 }
 
 /** Words of each kind without the room's key, and where the connection stands in them. */

@@ -1,7 +1,8 @@
 /** What is said to whoever runs a room: into this instance's ring, or the owner's inbox. Main thread. */
 import { hasOwner } from '../backplane/ownership.js'
+import { toWorker } from '../memory/crossing.js'
 import type { RoomEntry } from './client.js'
-import { tell, tellSurely } from './worker-link.js'
+import { leave, tell, tellSurely } from './worker-link.js'
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
@@ -10,10 +11,16 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return bytes
 }
 
+/** Says something to a room that is run here. An input of a room that ticks wakes nobody: the tick that applies it does. */
+export function tellRoom(room: RoomEntry, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
+  const say = kind === toWorker.input && room.type.tickHz > 0 ? leave : tell
+  return say(room.link, kind, [room.key, ...words], ...parts)
+}
+
 /** Says something to whoever runs the room; false: nobody hears it. Without bytes it may be said to a full ring. */
 export function tellOwner(room: RoomEntry, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
   const { ownership, peers } = room
-  if (ownership.role === 'owning') return room.state === 'open' && tell(room.link, kind, [room.key, ...words], ...parts)
+  if (ownership.role === 'owning') return room.state === 'open' && tellRoom(room, kind, words, ...parts)
   if (!hasOwner(ownership)) return false
   return peers.send(ownership.owner, room, { kind: 'forward', word: kind, words, data: joined(parts) })
 }

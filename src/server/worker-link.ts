@@ -6,7 +6,7 @@ import { inputRingBytes } from '../base/limits.js'
 import { createArena, disarmDoorbell, type Arena } from '../memory/arena.js'
 import { atInputRing, atOutputRing, atWake, outputRingBytes } from '../memory/arena-layout.js'
 import { behindWords, bytesBehind, closedWords, failedWords, listingWords, nackWords, refusedWords, send, snapshotWords, targetWords, textBehind, toMain } from '../memory/crossing.js'
-import { createRingReader, createRingWriter, read, release, wake, type RingReader, type RingWriter } from '../memory/ring.js'
+import { createRingReader, createRingWriter, isFilling, read, release, wake, type RingReader, type RingWriter } from '../memory/ring.js'
 
 /** A client that is to get it, and what its Welcome says of its session. */
 export interface SnapshotTarget { readonly connection: number; readonly slot: number; readonly lastInput: number; readonly generation: number }
@@ -69,9 +69,17 @@ export function createWorkerLink(worker: number, arenaBytes: number): WorkerLink
 
 /** Puts one record into the worker's input ring and wakes it; false if the ring is full. */
 export function tell(link: WorkerLink, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
-  if (!send(link.input, kind, words, ...parts)) { link.ringFull++; return false }
-  wake(link.arena, atWake)
-  return true
+  const isTold = leave(link, kind, words, ...parts)
+  if (isTold) wake(link.arena, atWake)
+  return isTold
+}
+
+/** The same for what can wait until the worker wakes anyway, as long as there is space. */
+export function leave(link: WorkerLink, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
+  const isLeft = send(link.input, kind, words, ...parts)
+  if (!isLeft) link.ringFull++
+  if (!isLeft || isFilling(link.input)) wake(link.arena, atWake)
+  return isLeft
 }
 
 /** The same for what must arrive: a leave, a release. Nothing overtakes what is owed. */

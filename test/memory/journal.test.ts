@@ -1,13 +1,13 @@
 /** The journal alone, over memory of its own. */
 import { describe, expect, it } from 'vitest'
-import { journalBytes } from '../../src/base/limits.js'
+import { journalBytesMin as journalBytes } from '../../src/base/limits.js'
 import { nextInt, seedPrng } from '../../src/base/prng.js'
 import { appendEntry, cutJournal, nextEntry, openJournal } from '../../src/memory/journal.js'
 import { roomHeaderBytes, type RoomLayout } from '../../src/memory/room-layout.js'
 import { createViews } from '../../src/memory/views.js'
 
 const source = roomHeaderBytes + journalBytes
-const layout = { base: 0, journal: roomHeaderBytes } as RoomLayout
+const layout = { base: 0, journal: roomHeaderBytes, journalBytes } as RoomLayout
 
 describe('journal', () => {
   it('journal: entries of any size come out as they went in, over every wrap, and again for a successor', () => {
