@@ -31,6 +31,8 @@ export interface AuthorTable {
   has(row: number): boolean
   at(row: number): Record<string, unknown>
   rows(): Iterable<number>
+  /** Numbers of the row were written past its setters: a flush is to look at it. */
+  touch(row: number): void
   /** The column of a field, whatever its name. */
   column(name: string): AnyColumn
   /** Gives a living row its id; only while a room is filled from its store. */
@@ -98,6 +100,7 @@ function assemble(inside: Inside): AuthorTable {
       return views(row)
     },
     rows: () => livingRows(rows),
+    touch: (row: number) => inside.mark?.(row),
     column: (field: string) => { const column = columns.get(field); assert(column !== undefined, `table: no column ${field}`); return column },
     setId: (row: number, id: string) => inside.idColumn?.set(row, id),
     rebuild: () => rebuild(inside),
@@ -107,7 +110,7 @@ function assemble(inside: Inside): AuthorTable {
   return handle
 }
 
-function createFace({ rows, columns, ids, mark, grid, layout: { table: { name } } }: Inside, handle: AuthorTable, views: (row: number) => Record<string, unknown>): object {
+function createFace({ rows, columns, ids, grid, layout: { table: { name } } }: Inside, handle: AuthorTable, views: (row: number) => Record<string, unknown>): object {
   const { spawn, despawn, has, at, rows: living, capacity } = handle
   const face = {
     spawn, despawn, has, at, rows: living, capacity,
@@ -117,7 +120,7 @@ function createFace({ rows, columns, ids, mark, grid, layout: { table: { name } 
     rowOf: (id: string) => ids.get(id),
     touch: (row: number) => {
       if (!isAlive(rows, row)) throw new RangeError(`${name}: no row ${row} to touch`)
-      if (mark !== undefined) mark(row)
+      handle.touch(row)
     },
     ref: (row: number) => {
       if (!isAlive(rows, row)) throw new RangeError(`${name}: no row ${row} to refer to`)

@@ -29,7 +29,7 @@ export interface RoomType {
   readonly listingTable: number
   readonly timerTables: ReadonlyMap<string, number>
   readonly playerTable: number
-  /** Names of the tables that track touches: the module's own business, and so in no field table. */
+  /** Names of the tables that track touches: those whose author wants it, globals, and the engine's own, which know what they write. In no field table. */
   readonly touchTables: ReadonlySet<string>
 }
 
@@ -87,7 +87,7 @@ export function createRoomType(module: RoomModule, number: number): RoomType {
     listingTable: tableNumber('$listing'),
     timerTables: new Map(Object.keys(definition.timers).map((name) => [name, tableNumber(`$timer:${name}`)])),
     playerTable: full.player === undefined ? -1 : tableNumber(full.player),
-    touchTables: new Set(Object.entries(module.schema.tables ?? {}).filter(([, { options: { track } }]) => track === 'touch').map(([name]) => name)),
+    touchTables: new Set(['$globals', ...engine.map(({ name }) => name), ...Object.entries(module.schema.tables ?? {}).filter(([, { options: { track } }]) => track === 'touch').map(([name]) => name)]),
   }
 }
 

@@ -7,6 +7,7 @@ import { hasFree, isAlive, nextRow, packRef } from '../src/memory/rows.js'
 import type { Session } from '../src/room/types.js'
 import { addEvent, ownRowEvent, type SectionWriter } from '../src/wire/section.js'
 import { engineColumn, engineText, refersToLiving, type AuthorTable } from './author-table.js'
+import type { NumberArray } from './columns.js'
 
 /**
  * A session as handlers get it; `slot` is its row in `$sessions`. An author may keep it for longer than it lasts: once it has left, its slot
@@ -114,11 +115,13 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
       byConnection.delete(connection[slot])
       connection[slot] = 0
       graceUntil[slot] = until
+      sessions.touch(slot)
     },
     attach: (slot, by) => {
       byConnection.delete(connection[slot])
       connection[slot] = by
       byConnection.set(by, slot)
+      sessions.touch(slot)
     },
     takeExpired: (timeMs) => {
       // Whoever is not dropped has a connection: then nobody is looked at.
@@ -135,13 +138,20 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
     slotOf: (by) => byConnection.get(by) ?? -1,
     connectionOf: (slot) => connection[slot],
     generationOf: (slot) => generation[slot],
-    raiseGeneration: (slot, to) => { generation[slot] = Math.max(generation[slot], to) },
+    raiseGeneration: (slot, to) => {
+      generation[slot] = Math.max(generation[slot], to)
+      sessions.touch(slot)
+    },
     appliedThroughOf: (slot) => appliedThrough[slot],
-    setAppliedThrough: (slot, number) => { appliedThrough[slot] = number },
+    setAppliedThrough: (slot, number) => {
+      appliedThrough[slot] = number
+      sessions.touch(slot)
+    },
     takeChangedSeq: (slot, seq) => {
       if (!isAlive(sessions.rowsOf, slot)) return 0
       const before = changedSeq[slot]
       changedSeq[slot] = seq
+      sessions.touch(slot)
       return before
     },
     changedSeqOf: (slot) => changedSeq[slot],
@@ -189,6 +199,7 @@ function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): 
       hasRow[slot] = value === undefined ? 0 : 1
       row[slot] = value ?? 0
       rowGeneration[slot] = value === undefined || player === undefined ? 0 : player.rowsOf.generation[value]
+      sessions.touch(slot)
     },
     bytesOf: (slot) => {
       const bytes = new DataView(new ArrayBuffer(8)), value = get(slot)
@@ -202,6 +213,7 @@ function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): 
     loses: (slot) => {
       if (hasRow[slot] === 0 || get(slot) !== undefined) return false
       hasRow[slot] = 0
+      sessions.touch(slot)
       return true
     },
   }
@@ -209,8 +221,9 @@ function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): 
 
 /** The one row of `$room`. A class, because accessors that each room makes for itself would give every clock a shape of its own, and what reads them would be compiled for none. */
 class RoomClock implements Clock {
-  readonly #tick; readonly #timeMs; readonly #roomChangedSeq; readonly #order; readonly #locked; readonly #version; readonly #tablesHash
+  readonly #room; readonly #tick; readonly #timeMs; readonly #roomChangedSeq; readonly #order; readonly #locked; readonly #version; readonly #tablesHash
   constructor(room: AuthorTable) {
+    this.#room = room
     this.#tick = engineColumn(room, 'tick')
     this.#timeMs = engineColumn(room, 'timeMs')
     this.#roomChangedSeq = engineColumn(room, 'roomChangedSeq')
@@ -221,19 +234,24 @@ class RoomClock implements Clock {
   }
 
   get tick() { return this.#tick[0] }
-  set tick(value: number) { this.#tick[0] = value }
+  set tick(value: number) { this.#write(this.#tick, value) }
   get timeMs() { return this.#timeMs[0] }
-  set timeMs(value: number) { this.#timeMs[0] = value }
+  set timeMs(value: number) { this.#write(this.#timeMs, value) }
   get roomChangedSeq() { return this.#roomChangedSeq[0] }
-  set roomChangedSeq(value: number) { this.#roomChangedSeq[0] = value }
+  set roomChangedSeq(value: number) { this.#write(this.#roomChangedSeq, value) }
   get order() { return this.#order[0] }
-  set order(value: number) { this.#order[0] = value }
+  set order(value: number) { this.#write(this.#order, value) }
   get locked() { return this.#locked[0] }
-  set locked(value: number) { this.#locked[0] = value }
+  set locked(value: number) { this.#write(this.#locked, value) }
   get version() { return this.#version[0] }
-  set version(value: number) { this.#version[0] = value }
+  set version(value: number) { this.#write(this.#version, value) }
   get tablesHash() { return this.#tablesHash[0] }
-  set tablesHash(value: number) { this.#tablesHash[0] = value }
+  set tablesHash(value: number) { this.#write(this.#tablesHash, value) }
+
+  #write(column: NumberArray, value: number): void {
+    column[0] = value
+    this.#room.touch(0)
+  }
 }
 
 /** The room's random numbers: a key stream whose key and place are the room's state. */
@@ -243,6 +261,7 @@ function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
   let inBlock = -1
   const next = (): number => {
     const number = drawn[0]++, wanted = Math.floor(number / blockWords)
+    room.touch(0)
     if (wanted !== inBlock) {
       for (let n = 0; n < keyWords; n++) key[n] = keyColumns[n][0]
       writeBlock(block, key, wanted)
@@ -255,6 +274,7 @@ function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
     seed: (words) => {
       for (let n = 0; n < keyWords; n++) keyColumns[n][0] = words[n]
       drawn[0] = 0
+      room.touch(0)
       inBlock = -1
     },
     random: { float, int: (below) => Math.floor(float() * below) },

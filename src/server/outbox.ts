@@ -40,8 +40,9 @@ export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number):
   const due = collectDue(room, address, sections, routes)
   const shared = sections.find(({ stream }) => stream === roomStream)
   const section = shared === undefined ? undefined : bytesOf(room, shared)
+  const isAnyDue = due.size > 0
   for (const client of room.bySlot.values()) {
-    const own = due.get(client.slot), isSilent = own === undefined && section === undefined
+    const own = isAnyDue ? due.get(client.slot) : undefined, isSilent = own === undefined && section === undefined
     if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; outbox.onSlow(client) }
     if (client.state !== 'live' || !goesOn(outbox, client, head)) {
       if (own !== undefined) owe(client, own.nacks)

@@ -12,8 +12,9 @@ type Uws = typeof import('uWebSockets.js')
 // The library's types declare these as const enums or not at all; they are part of its documented API.
 const exclusive = 1 // LIBUS_LISTEN_EXCLUSIVE_PORT
 const noCompression = 0 // DISABLED
+const sentWhole = 1
 type ListenOnHost = (this: TemplatedApp, host: string, port: number, options: number, done: (listening: unknown) => void) => void
-interface Held { socket: Socket }
+interface Held { socket: UwsSocket }
 
 /** Listens. Rejects with KasagiError `port-busy`, or `no-socket-library` where no binary fits this Node. */
 export async function listenSockets(options: SocketOptions, handlers: SocketHandlers): Promise<SocketServer> {
@@ -48,13 +49,34 @@ async function loadLibrary(): Promise<Uws> {
 
 const decoder = new TextDecoder()
 
-function createSocket(ws: WebSocket<Held>): Socket & { isOpen: boolean } {
+interface UwsSocket extends Socket {
+  isOpen: boolean
+  /** The kernel may not have taken all that was sent: only then the library is asked, which costs as much as a twentieth of a send. */
+  mayLag: boolean
+}
+
+function createSocket(ws: WebSocket<Held>): UwsSocket {
   const address = decoder.decode(ws.getRemoteAddressAsText())
   return {
-    id: nextSocketId(), address, data: undefined, isOpen: true,
-    send(bytes) { return this.isOpen && ws.send(bytes as Uint8Array<ArrayBuffer>, true) !== 2 },
-    cork(write) { if (this.isOpen) ws.cork(write) },
-    buffered() { return this.isOpen ? ws.getBufferedAmount() : 0 },
+    id: nextSocketId(), address, data: undefined, isOpen: true, mayLag: true,
+    send(bytes) {
+      if (!this.isOpen) return false
+      const status = ws.send(bytes as Uint8Array<ArrayBuffer>, true)
+      if (status !== sentWhole) this.mayLag = true
+      return status !== 2
+    },
+    cork(write) {
+      if (!this.isOpen) return
+      ws.cork(write)
+      // What it holds back until here leaves without a word.
+      this.mayLag = true
+    },
+    buffered() {
+      if (!this.isOpen || !this.mayLag) return 0
+      const bytes = ws.getBufferedAmount()
+      this.mayLag = bytes > 0
+      return bytes
+    },
     end(code, reason) { if (this.isOpen) ws.end(code, closeReason(reason)) },
   }
 }
@@ -71,7 +93,7 @@ function serveSockets(app: TemplatedApp, options: SocketOptions, handlers: Socke
         return
       }
       response.upgrade<Held>(
-        { socket: undefined as unknown as Socket }, request.getHeader('sec-websocket-key'), request.getHeader('sec-websocket-protocol'),
+        { socket: undefined as unknown as UwsSocket }, request.getHeader('sec-websocket-key'), request.getHeader('sec-websocket-protocol'),
         request.getHeader('sec-websocket-extensions'), context,
       )
     },
@@ -84,8 +106,14 @@ function serveSockets(app: TemplatedApp, options: SocketOptions, handlers: Socke
       const { socket } = ws.getUserData()
       if (isBinary) handlers.message(socket, new Uint8Array(message))
       else handlers.text(socket)
+      // It is corked while it is called.
+      socket.mayLag = true
     },
-    drain: (ws) => handlers.drain(ws.getUserData().socket),
+    drain: (ws) => {
+      const { socket } = ws.getUserData()
+      handlers.drain(socket)
+      socket.mayLag = true
+    },
     close: (ws) => {
       const { socket } = ws.getUserData()
       Object.assign(socket, { isOpen: false })
