@@ -6,7 +6,7 @@ import { connect, type ClientRoom } from 'kasagi-engine/client'
 import { WebSocket } from 'ws'
 import { writeJoin } from '../../src/wire/client-messages.js'
 import { until } from '../../test/support/until.js'
-import { crowd, crowdMovers, placeAt } from './project/shared/shapes.js'
+import { crowd, crowdMovers, placeAt, warming } from './project/shared/shapes.js'
 
 interface Group { readonly url: string; viewer: ClientRoom<typeof crowd> | undefined; clients: number; received: number; lost: number }
 
@@ -42,6 +42,14 @@ async function join(count: number): Promise<void> {
   }
 }
 
+/** One client of each group in a room that ticks fast, for a while. */
+async function warmUp(ms: number): Promise<void> {
+  const rooms = []
+  for (const { url } of groups) rooms.push(await connect(url).join(warming, { name }))
+  await new Promise((resolve) => { setTimeout(resolve, ms) })
+  for (const room of rooms) await room.leave()
+}
+
 /** What is wrong, if anything is: every row stands where its turn says, no hash has ever differed, nobody was lost. */
 function check(): string {
   for (const { url, viewer, lost } of groups) {
@@ -58,9 +66,10 @@ function check(): string {
   return owner.viewer!.position.epoch === edge.viewer!.position.epoch ? '' : 'owner and edge are not in one room'
 }
 
-process.on('message', (question: { kind: 'join'; count: number } | { kind: 'count' | 'check' }) => {
+process.on('message', (question: { kind: 'join'; count: number } | { kind: 'warm up'; ms: number } | { kind: 'count' | 'check' }) => {
   switch (question.kind) {
     case 'join': return void join(question.count).then(() => process.send?.('joined'))
+    case 'warm up': return void warmUp(question.ms).then(() => process.send?.('warm'))
     case 'count': return void process.send?.(groups.map(({ received }) => received))
     case 'check': return void process.send?.(check())
   }

@@ -10,7 +10,7 @@ import { judge, takeWindows, type Steal } from '../paired.js'
 import { figure, isSmoke, median, type Measured } from '../report.js'
 
 const counts = isSmoke ? [5] : [20, 200]
-const windowMs = isSmoke ? 300 : 1500
+const windowMs = isSmoke ? 300 : 1500, warmMs = isSmoke ? 300 : 15_000
 const subjects = ['no Redis', 'the owner', 'an edge'] as const
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
@@ -35,6 +35,7 @@ export async function measureCrowd(redis: RedisServer, [owner, edge]: readonly S
   // Whoever comes first makes its instance the owner: clients join in the order of these.
   const clients = await startChild(new URL('crowd-clients.js', import.meta.url), servers.map(({ url }) => url))
   try {
+    await clients.ask({ kind: 'warm up', ms: warmMs })
     for (const count of counts) {
       const id = `cluster/delivery-${count}`
       await clients.ask({ kind: 'join', count })

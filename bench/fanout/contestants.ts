@@ -2,9 +2,9 @@
  * Who takes part in the fan-out bench: a server process each, pinned to the servers' core, and a viewer that uses the contestant's own client library. All of
  * them live as long as the bench, and stand still except in their turns.
  */
-import { readFileSync } from 'node:fs'
-import { createServeProcess, type ServeProcess } from '../../test/support/process.js'
+import type { ServeProcess } from '../../test/support/process.js'
 import { startChild, type Child } from '../child.js'
+import { startProject } from '../instances.js'
 import { echoBytes, type DialectName } from './dialects.js'
 import { captureSections, viewFloor } from './floor.js'
 import type { Joined, Question, TurnAnswer } from './load.js'
@@ -37,14 +37,6 @@ export interface Stage {
   end(): Promise<unknown>
 }
 
-const projectFiles = ['shared/place.ts', 'shared/shapes.ts', 'shared/handlers.ts', 'rooms/crowd.ts', 'rooms/exact.ts', 'rooms/small.ts']
-
-async function startEngine(): Promise<ServeProcess> {
-  const engine = await createServeProcess(Object.fromEntries(projectFiles.map((path) => [path, readFileSync(`bench/fanout/project/${path}`, 'utf8')])))
-  await engine.start('--inputs-per-second', '100000', '--connections-per-address', '0', '--log-level', 'warn')
-  return engine
-}
-
 interface Viewing { readonly viewer: Child; readonly key: string; readonly variant: string; readonly port: number }
 
 /** A viewer process serves all variants of its contestant. */
@@ -69,7 +61,7 @@ function createFloor(server: Child, port: number, played: () => readonly Uint8Ar
 
 export async function openStage(): Promise<Stage> {
   pin(process.pid, loadCore)
-  const children: Child[] = [], engine = await startEngine()
+  const children: Child[] = [], engine = await startProject('bench/fanout/project')
   const end = (): Promise<unknown> => Promise.all([engine.end(), ...children.map((child) => child.end())])
   try {
     return await setStage(engine, async (starting) => { const child = await starting; children.push(child); return child }, end)

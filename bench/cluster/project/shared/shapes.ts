@@ -10,5 +10,8 @@ export const crowd = defineSchema('crowd', {
   tables: { movers: table({ x: quantized(0, crowdSize, 1 / 16), y: quantized(0, crowdSize, 1 / 16) }, { capacity: crowdMovers }) },
 })
 
+/** The same, to warm up with. */
+export const warming = defineSchema('warming', { globals: { turn: u32 }, tables: { movers: table({ x: quantized(0, crowdSize, 1 / 16), y: quantized(0, crowdSize, 1 / 16) }, { capacity: crowdMovers }) } })
+
 /** Where a mover is at a turn: whoever sees the room can tell whether all of it is right. */
 export const placeAt = (row: number, turn: number): number => (row * 37 + turn) % crowdSize
