@@ -1,0 +1,59 @@
+/**
+ * One server of the engine's with the rooms of the fan-out bench, the load that its clients come from, and a viewer that uses the SDK: what the growth bench grows. Servers
+ * run on one core, load and bench on another; rooms stand still but in their turns.
+ */
+import { startChild, type Child } from '../child.js'
+import type { Contestant } from '../fanout/contestants.js'
+import { prove, type Told } from '../fanout/crowd.js'
+import { engineOf, loadOf, startEngine, type Load } from '../fanout/engine.js'
+import { loadCore, pin, serverCore } from '../fanout/pinning.js'
+import type { RoomType } from '../fanout/project/shared/place.js'
+import { takeTurn, type Taken } from '../fanout/turns.js'
+import { takeWindows, type Steal } from '../paired.js'
+import { isSmoke, median } from '../report.js'
+
+export interface GrowthStage extends Load { readonly engine: Contestant; end(): Promise<unknown> }
+
+const ticks = isSmoke ? 3 : 20, windows = isSmoke ? 1 : 5
+/** The viewer is one of the first room's clients, beside those of the load. */
+export const viewers = 1
+
+export async function openStage(...flags: string[]): Promise<GrowthStage> {
+  pin(process.pid, loadCore)
+  const server = await startEngine(...flags), children: Child[] = []
+  const end = (): Promise<unknown> => Promise.all([server.end(), ...children.map((child) => child.end())])
+  try {
+    const starting = ['load.js', 'engine-viewer.js'].map(async (script) => { const child = await startChild(new URL(`../fanout/${script}`, import.meta.url), []); children.push(child); return child })
+    const [load, viewer] = await Promise.all(starting)
+    pin(server.pid(), serverCore)
+    return { ...loadOf(load), engine: engineOf(server, viewer), end }
+  } catch (error) {
+    await end()
+    throw error
+  }
+}
+
+/** The load's clients, so many in each of the rooms beside those that are there already. */
+export const join = (stage: GrowthStage, type: RoomType, names: readonly string[], clients: number): Promise<unknown> => {
+  const { key, dialect, port } = stage.engine
+  return stage.ask({ kind: 'join', group: key, dialect, port, type, names, clients: names.map(() => clients) })
+}
+
+/** A turn to warm up, then windows of one turn each; before and behind them the first room's viewer sees what it was told. */
+export async function measureTurns(stage: GrowthStage, id: string, told: Told, steal: Steal): Promise<Taken[]> {
+  const { engine } = stage
+  const take = async (): Promise<Taken> => {
+    const taken = await takeTurn(stage, engine, viewers, ticks, 0)
+    told.turns += ticks
+    return taken
+  }
+  await take()
+  await prove(engine, { id }, told)
+  const taken = await takeWindows(id, steal, take, windows)
+  await prove(engine, { id }, told)
+  const share = (of: (each: Taken) => number): string => `${Math.round(median(taken.map(of)) * 100)}%`
+  console.log(`  ${id}: of a core used: server ${share(({ serverShare }) => serverShare)}, load ${share(({ loadShare }) => loadShare)}; ${median(taken.map(({ hz }) => hz)).toFixed(1)} Hz`)
+  return taken
+}
+
+export const cpuPerTick = (taken: readonly Taken[]): number[] => taken.map(({ cpuUs }) => cpuUs / ticks)
