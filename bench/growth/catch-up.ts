@@ -7,7 +7,8 @@ import { roomStream } from '../../src/wire/section.js'
 import { serveWaiting } from '../../workers/snapshots.js'
 import type { TickingRooms } from '../tick/ticking-rooms.js'
 
-export interface CaughtUp { readonly us: number; readonly bytes: number; /** Of the room's stream: chunks of a snapshot, or what was missed. */ readonly sections: readonly Uint8Array[] }
+/** `sections`: of the room's stream; chunks of a snapshot, or what was missed. */
+export interface CaughtUp { readonly us: number; readonly bytes: number; readonly sections: readonly Uint8Array[] }
 
 /** Nobody's. */
 export const nowhere = { epoch: 0, seq: 0 }

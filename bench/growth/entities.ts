@@ -70,7 +70,8 @@ export async function measureEntities(steal: Steal): Promise<Measured> {
   const figures = cells.flatMap(({ entities, way: { subject } }, index) => {
     const at = { along: 'entities', value: entities }, valuesOf = (of: (each: Taken) => number): number[] => taken.map((each) => of(each[index]))
     return [
-      figure(id, `${subject}, in a loop`, 'time of a step', 'us', valuesOf(({ loopUs }) => loopUs), at), figure(id, `${subject}, 20 Hz`, 'time of a step', 'us', valuesOf(({ coldUs }) => coldUs), at),
+      figure(id, `${subject}, in a loop`, 'time of a step', 'us', valuesOf(({ loopUs }) => loopUs), at),
+      figure(id, `${subject}, 20 Hz`, 'time of a step', 'us', valuesOf(({ coldUs }) => coldUs), at),
       figure(id, subject, 'bytes of a step', 'B', valuesOf(({ bytes }) => bytes), at),
     ]
   })

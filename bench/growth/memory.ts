@@ -80,13 +80,21 @@ async function growStage(): Promise<Figure[]> {
   }
 }
 
+/** Half a step of the quantized places. */
+const awayMax = 1 / 32
+
 type WideRoom = ClientRoom<typeof wide>
 
 /** Its movers have all come to rest, where its last turn has them. */
 async function prove({ globals, tables: { movers }, stats, status }: WideRoom, entities: number): Promise<void> {
   await until(() => globals.turn === allTurns, `${id}: a room of ${entities} has made ${allTurns} turns`, 60_000)
-  if (status !== 'live' || stats.hashMismatches > 0 || movers.size !== entities) throw new Error(`${id}: a room of ${entities} is ${status}, with ${movers.size} rows and ${stats.hashMismatches} hashes that differed`)
-  for (let row = 0; row < entities; row++) if (Math.abs(movers.x[row] - placeAt(row, allTurns)) > 1 / 32) throw new Error(`${id}: row ${row} of ${entities} is not where its last turn has it`)
+  const fail = (why: string): never => { throw new Error(`${id}: a room of ${entities}: ${why}`) }
+  if (status !== 'live' || stats.hashMismatches > 0) fail(`its client is ${status}, after ${stats.hashMismatches} hashes that differed`)
+  if (movers.size !== entities) fail(`${movers.size} rows are seen`)
+  for (let row = 0; row < entities; row++) {
+    const place = placeAt(row, allTurns)
+    if (Math.abs(movers.x[row] - place) > awayMax || Math.abs(movers.y[row] - place) > awayMax) fail(`row ${row} is not where its last turn has it`)
+  }
 }
 
 /** Rooms that differ in their entities alone, each with a client; the first is there before anything is looked at. */

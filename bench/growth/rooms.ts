@@ -5,13 +5,13 @@ import { inTurn } from './in-turn.js'
 import { cpuPerTick, join, measureTurns, openStage } from './stage.js'
 
 const id = 'growth/rooms', roomCounts = isSmoke ? [1, 4] : [1, 10, 100, 300, 1000, 2000], workerCounts = isSmoke ? [2] : [1, 2]
-/** As much address space as a worker can have: each room takes a block of a megabyte, of which it touches what it needs. */
-const flags = ['--arena-bytes', '2047M']
+/** As much address space as a worker can have: each room takes a block of 2 MiB, of which it touches what it needs. */
+const flags = ['--arena-bytes', '2047M'], roomsPerWorkerMax = 1000
 
 async function measureWith(workers: number, steal: Steal): Promise<Figure[]> {
   const stage = await openStage('--workers', String(workers), ...flags), figures: Figure[] = [], subject = `${workers} worker${workers === 1 ? '' : 's'}`
   try {
-    for (const rooms of roomCounts) {
+    for (const rooms of roomCounts.filter((count) => count <= workers * roomsPerWorkerMax)) {
       const names = Array.from({ length: rooms }, (_, n) => `${rooms}-${n}`)
       await join(stage, 'small', names, 1)
       await stage.engine.enter(names[0], 'small')

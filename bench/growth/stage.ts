@@ -7,7 +7,7 @@ import type { Contestant } from '../fanout/contestants.js'
 import { prove, type Told } from '../fanout/crowd.js'
 import { engineOf, loadOf, startEngine, type Load } from '../fanout/engine.js'
 import { loadCore, pin, serverCore } from '../fanout/pinning.js'
-import type { RoomType } from '../fanout/project/shared/place.js'
+import { tickHz, type RoomType } from '../fanout/project/shared/place.js'
 import { takeTurn, type Taken } from '../fanout/turns.js'
 import { takeWindows, type Steal } from '../paired.js'
 import { isSmoke, median } from '../report.js'
@@ -23,8 +23,12 @@ export async function openStage(...flags: string[]): Promise<GrowthStage> {
   const server = await startEngine(...flags), children: Child[] = []
   const end = (): Promise<unknown> => Promise.all([server.end(), ...children.map((child) => child.end())])
   try {
-    const starting = ['load.js', 'engine-viewer.js'].map(async (script) => { const child = await startChild(new URL(`../fanout/${script}`, import.meta.url), []); children.push(child); return child })
-    const [load, viewer] = await Promise.all(starting)
+    const start = async (script: string): Promise<Child> => {
+      const child = await startChild(new URL(`../fanout/${script}`, import.meta.url), [])
+      children.push(child)
+      return child
+    }
+    const [load, viewer] = await Promise.all([start('load.js'), start('engine-viewer.js')])
     pin(server.pid(), serverCore)
     return { ...loadOf(load), engine: engineOf(server, viewer), end }
   } catch (error) {
@@ -51,8 +55,10 @@ export async function measureTurns(stage: GrowthStage, id: string, told: Told, s
   await prove(engine, { id }, told)
   const taken = await takeWindows(id, steal, take, windows)
   await prove(engine, { id }, told)
-  const share = (of: (each: Taken) => number): string => `${Math.round(median(taken.map(of)) * 100)}%`
-  console.log(`  ${id}: of a core used: server ${share(({ serverShare }) => serverShare)}, load ${share(({ loadShare }) => loadShare)}; ${median(taken.map(({ hz }) => hz)).toFixed(1)} Hz`)
+  const middle = (of: (each: Taken) => number): number => median(taken.map(of)), percent = (share: number): string => `${Math.round(share * 100)}%`
+  // A turn that comes late takes longer than it should: shares are of the time that it took.
+  const hz = middle((each) => each.hz), late = Math.min(1, hz / tickHz), server = late * middle((each) => each.serverShare), load = late * middle((each) => each.loadShare)
+  console.log(`  ${id}: of a core used: server ${percent(server)}, load ${percent(load)}; ${hz.toFixed(1)} Hz`)
   return taken
 }
 
