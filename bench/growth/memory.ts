@@ -16,7 +16,7 @@ import { openStage, type GrowthStage } from './stage.js'
 const id = 'growth/memory'
 const connectionCounts = isSmoke ? [2, 4] : [250, 500, 1000, 2000, 4000], roomCounts = isSmoke ? [1, 3] : [100, 200, 400, 800]
 /** History keeps 512 records: so many turns fill it. The first few only open a room. */
-const firstTurns = isSmoke ? 2 : 10, allTurns = isSmoke ? 3 : 520
+const firstTurns = isSmoke ? 1 : 10, allTurns = isSmoke ? 2 : 520
 /** What a step leaves behind for a moment is given back by then. */
 const restMs = isSmoke ? 0 : 2000
 
