@@ -7,7 +7,7 @@ const short = (value: number): string => Number(value.toPrecision(3)).toLocaleSt
 export function printCurves(figures: readonly Figure[]): void {
   const curves = groupBy(figures.filter(({ at }) => at !== undefined), ({ id, subject, metric, unit, at }) => `${id.padEnd(18)} ${subject}, ${metric} in ${unit} against ${at!.along}`)
   for (const [title, points] of curves) {
-    const exponent = exponentOf(points.filter(({ median }) => median > 0).map(({ at, median }) => [at!.value, median]))
-    console.log(`  ${title}: ${points.map(({ at, median }) => `${short(at!.value)}: ${short(median)}`).join(', ')}; exponent ${exponent.toFixed(2)}`)
+    const known = points.filter(({ median }) => median > 0), exponent = exponentOf(known.map(({ at, median }) => [at!.value, median]))
+    console.log(`  ${title}: ${points.map(({ at, median }) => `${short(at!.value)}: ${short(median)}`).join(', ')}${known.length < 2 ? '' : `; exponent ${exponent.toFixed(2)}`}`)
   }
 }
