@@ -2,7 +2,7 @@
 import type { Steal } from '../paired.js'
 import { figure, isSmoke, type Figure, type Measured } from '../report.js'
 import { inTurn } from './in-turn.js'
-import { cpuPerTick, join, measureTurns, openStage } from './stage.js'
+import { cpuPerTick, join, leave, measureTurns, openStage, warmUp } from './stage.js'
 
 const id = 'growth/rooms', roomCounts = isSmoke ? [1, 4] : [1, 10, 100, 300, 1000, 2000], workerCounts = isSmoke ? [2] : [1, 2]
 /** As much address space as a worker can have: each room takes a block of 2 MiB, of which it touches what it needs. */
@@ -11,6 +11,7 @@ const flags = ['--arena-bytes', '2047M'], roomsPerWorkerMax = 1000
 async function measureWith(workers: number, steal: Steal): Promise<Figure[]> {
   const stage = await openStage('--workers', String(workers), ...flags), figures: Figure[] = [], subject = `${workers} worker${workers === 1 ? '' : 's'}`
   try {
+    await warmUp(stage)
     for (const rooms of roomCounts.filter((count) => count <= workers * roomsPerWorkerMax)) {
       const names = Array.from({ length: rooms }, (_, n) => `${rooms}-${n}`)
       await join(stage, 'small', names, 1)
@@ -21,7 +22,7 @@ async function measureWith(workers: number, steal: Steal): Promise<Figure[]> {
         figure(id, subject, 'CPU per delivery', 'us', taken.map(({ cpuPerDeliveryUs }) => cpuPerDeliveryUs), at),
       )
       await stage.engine.leave()
-      await stage.ask({ kind: 'leave', group: stage.engine.key })
+      await leave(stage)
     }
   } finally {
     await stage.end()
