@@ -10,6 +10,7 @@ import { defineRoom } from '../src/room/define.js'
 import { defineSchema, f32, quantized, table, u16 } from '../src/schema/index.js'
 import { readSections } from '../src/wire/record.js'
 import { roomStream } from '../src/wire/section.js'
+import type { ActiveRoom } from '../workers/active-room.js'
 import type { OpenContext } from '../workers/assemble-room.js'
 import { createEncoder } from '../workers/encode.js'
 import { flushRoom, type Flusher } from '../workers/flush.js'
@@ -59,6 +60,12 @@ export const contextOf = ({ arena, flusher }: BenchWorker): OpenContext => ({
   arena, flusher, report: (_, __, error) => { throw error }, log: () => {}, count: () => {}, lost: () => {}, refuse: () => {}, want: () => {}, randomKey: () => new Uint32Array(keyWords),
 })
 
+/** The room's own section of its newest record: a view of it. */
+export function newestSection({ arena, layout }: ActiveRoom): Uint8Array {
+  const { address, bytes } = readSections(arena, recordOf(arena, layout, committedSeq(arena, layout))!.address).find(({ stream }) => stream === roomStream)!
+  return arena.u8.subarray(address, address + bytes)
+}
+
 export function createMovingRoom(worker: BenchWorker, entities: number, isQuantized: boolean, track: 'scan' | 'touch' = 'scan'): MovingRoom {
   const { arena, flusher, published } = worker
   // 16 bits: 65,535 steps over the world.
@@ -85,9 +92,6 @@ export function createMovingRoom(worker: BenchWorker, entities: number, isQuanti
       letGo(seq)
       return seq
     },
-    section: () => {
-      const { address, bytes } = readSections(arena, recordOf(arena, room.layout, committedSeq(arena, room.layout))!.address).find(({ stream }) => stream === roomStream)!
-      return arena.u8.subarray(address, address + bytes)
-    },
+    section: () => newestSection(room),
   }
 }

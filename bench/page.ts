@@ -18,7 +18,7 @@ const colours = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00
 
 const escape = (text: string): string => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
 const short = (value: number): string => Number(value.toPrecision(3)).toLocaleString('en', { maximumSignificantDigits: 3 })
-const groupBy = <T>(values: readonly T[], keyOf: (value: T) => string): Map<string, T[]> => {
+export const groupBy = <T>(values: readonly T[], keyOf: (value: T) => string): Map<string, T[]> => {
   const groups = new Map<string, T[]>()
   for (const value of values) groups.set(keyOf(value), [...groups.get(keyOf(value)) ?? [], value])
   return groups

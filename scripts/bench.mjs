@@ -2,9 +2,10 @@
 // the highest client counts, SMOKE=1 shows within a minute that all of it works. `node scripts/bench.mjs`
 import { spawnSync } from 'node:child_process'
 
-const { ONLY: only } = process.env
-const benches = ['delta', 'frame', 'tick', 'fanout', 'cluster']
-const wanted = benches.filter((name) => name === (only ?? name))
+const { ONLY: only, FULL: full, SMOKE: smoke } = process.env
+const benches = ['delta', 'frame', 'tick', 'fanout', 'cluster', 'growth']
+const isUsual = (name) => name !== 'growth' || full !== undefined || smoke !== undefined
+const wanted = benches.filter((name) => only === undefined ? isUsual(name) : name === only)
 if (wanted.length === 0) {
   console.error(`bench: ONLY=${only} is none of ${benches.join(', ')}`)
   process.exit(2)

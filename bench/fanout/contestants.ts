@@ -6,12 +6,13 @@ import type { ServeProcess } from '../../test/support/process.js'
 import { startChild, type Child } from '../child.js'
 import { startProject } from '../instances.js'
 import { echoBytes, type DialectName } from './dialects.js'
+import { engineOf, loadOf, throughViewer, type Load } from './engine.js'
 import { captureSections, viewFloor } from './floor.js'
-import type { Joined, Question, TurnAnswer } from './load.js'
+import type { TurnAnswer } from './load.js'
 import { startPeer } from './peers.js'
 import { loadCore, pin, serverCore } from './pinning.js'
-import { moversOf, type RoomType } from './project/shared/place.js'
-import type { EnterQuestion, Seen, ViewerQuestion } from './viewer.js'
+import type { RoomType } from './project/shared/place.js'
+import type { Seen } from './viewer.js'
 
 export type ContestantKey = 'floor' | 'engine' | 'colyseusF32' | 'colyseus16' | 'colyseusInputs' | 'socketio'
 
@@ -27,26 +28,11 @@ export interface Contestant {
   leave(): Promise<unknown>
 }
 
-export interface Stage {
+export interface Stage extends Load {
   readonly contestants: Readonly<Record<ContestantKey, Contestant>>
-  readonly loadPid: number
-  /** What is wrong with the answer ends the bench. */
-  ask<Answer extends Joined>(question: Question): Promise<Answer>
   /** The floor plays what the engine sends while `move` runs. */
   capture(name: string, type: RoomType, move: () => Promise<TurnAnswer>): Promise<void>
   end(): Promise<unknown>
-}
-
-interface Viewing { readonly viewer: Child; readonly key: string; readonly variant: string; readonly port: number }
-
-/** A viewer process serves all variants of its contestant. */
-const throughViewer = ({ viewer, key, variant, port }: Viewing): Pick<Contestant, 'enter' | 'check' | 'leave'> => {
-  const ask = <T>(question: ViewerQuestion): Promise<T> => viewer.ask<T>(question)
-  return {
-    enter: (name, type) => ask({ kind: 'enter', key, port, name, type, movers: moversOf[type], variant } satisfies EnterQuestion),
-    check: () => ask<Seen>({ kind: 'check', key }),
-    leave: () => ask({ kind: 'leave', key }),
-  }
 }
 
 function createFloor(server: Child, port: number, played: () => readonly Uint8Array[]): Contestant {
@@ -87,21 +73,15 @@ async function setStage(engine: ServeProcess, start: (starting: Promise<Child>) 
     const port = await server.ask<number>('port')
     return { key, subject, dialect, pid: server.pid, port, ...throughViewer({ viewer, key, variant, port }) }
   }
-  const enginePort = Number(new URL(engine.http).port)
   return {
-    loadPid: load.pid,
+    ...loadOf(load),
     contestants: {
       floor: createFloor(floorServer, await play([]), () => played),
-      engine: { key: 'engine', subject: 'the engine', dialect: 'engine', pid: engine.pid(), port: enginePort, ...throughViewer({ viewer: engineViewer, key: 'engine', variant: '', port: enginePort }) },
+      engine: engineOf(engine, engineViewer),
       colyseusF32: await peer('colyseusF32', 'Colyseus, f32', 'colyseus', f32, colyseusViewer, 'f32'),
       colyseus16: await peer('colyseus16', 'Colyseus, quantized', 'colyseus', quantized, colyseusViewer, 'quantized'),
       colyseusInputs: await peer('colyseusInputs', 'Colyseus, f32, defineInput', 'colyseus', inputs, colyseusViewer, 'inputs'),
       socketio: await peer('socketio', 'socket.io', 'socketio', socketio, socketioViewer, ''),
-    },
-    ask: async <Answer extends Joined>(question: Question) => {
-      const answer = await load.ask<Answer>(question)
-      if (answer.wrong !== '') throw new Error(`fanout: ${question.group}: ${answer.wrong}`)
-      return answer
     },
     capture: async (name, type, move) => { await play(await captureSections(engine.url, type, name, move)) },
     end,

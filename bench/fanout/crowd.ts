@@ -21,7 +21,7 @@ export type TurnName = typeof turnsOfWindow[number]['name']
 export type CrowdWindow = Readonly<Record<TurnName, Taken>>
 
 /** What a contestant's first room has been told in all: turns to move, and inputs to apply. */
-interface Told { turns: number; inputs: number }
+export interface Told { turns: number; inputs: number }
 
 /** One of the first room's clients is the viewer; the load brings all others. */
 const viewers = 1
@@ -34,7 +34,7 @@ async function comeIn(stage: Stage, contestant: Contestant, shape: CrowdShape): 
 }
 
 /** The viewer sees all that was asked for, and nothing that is wrong. It may still be busy with what came last. */
-async function prove({ key, subject, check }: Contestant, shape: CrowdShape, told: Told): Promise<void> {
+export async function prove({ key, subject, check }: Contestant, shape: Pick<CrowdShape, 'id'>, told: Told): Promise<void> {
   let seen = await check()
   const end = performance.now() + 3000
   while (seen.wrong === '' && seen.turns < told.turns && performance.now() < end) seen = await check()

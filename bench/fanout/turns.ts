@@ -1,6 +1,7 @@
 /** A contestant's turn in the fan-out bench, and what its server has used for it: all threads, user and kernel apart, per delivery. */
 import { processTimes } from '../cpu.js'
-import type { Contestant, Stage } from './contestants.js'
+import type { Contestant } from './contestants.js'
+import type { Load } from './engine.js'
 import type { TurnAnswer } from './load.js'
 import { tickMs } from './project/shared/place.js'
 
@@ -23,7 +24,7 @@ export interface Taken {
 }
 
 /** `viewers`: clients that get deliveries of which the load does not know. `inputs`: of each of the load's clients. */
-export async function takeTurn(stage: Stage, { key, pid }: Contestant, viewers: number, ticks: number, inputs: number): Promise<Taken> {
+export async function takeTurn(stage: Load, { key, pid }: Contestant, viewers: number, ticks: number, inputs: number): Promise<Taken> {
   const before = processTimes(pid), loadBefore = processTimes(stage.loadPid)
   const answer = await stage.ask<TurnAnswer>({ kind: 'turn', group: key, ticks, inputs })
   const after = processTimes(pid), loadAfter = processTimes(stage.loadPid)

@@ -2,44 +2,15 @@
  * Tick throughput: rooms x entities x share of changed rows x workers. Worker threads that really tick in parallel (ticking-worker.ts), each with rooms of its own;
  * ticks per second in a tight loop, and what a tick costs there and 20 times a second, when caches are cold; where its time goes, in the largest room.
  */
-import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
-import { atArmed } from '../../src/memory/arena-layout.js'
-import { createViews, type Views } from '../../src/memory/views.js'
 import { takeWindows, type Steal } from '../paired.js'
 import { figure, isSmoke, type Figure, type Measured } from '../report.js'
 import { phases } from './phase-clock.js'
-import type { Answer, Question, Ready, Setup } from './ticking-worker.js'
+import { startThread, type Thread } from './ticking-thread.js'
+import type { Answer } from './ticking-worker.js'
 
 const roomCounts = isSmoke ? [1] : [1, 50], entityCounts = isSmoke ? [1000] : [1000, 10_000], shares = isSmoke ? [0.1] : [1, 0.1, 0.01]
 const workerCounts = [1, 2]
 const windowsWanted = isSmoke ? 1 : 5, loopMs = isSmoke ? 10 : 60, cadenceMs = isSmoke ? 60 : 150, periodMs = 50
-
-interface Thread { ask(question: Question): Promise<Answer>; end(): Promise<unknown> }
-
-async function startThread(setup: Setup): Promise<Thread> {
-  const worker = new Worker(new URL('ticking-worker.js', import.meta.url), { workerData: setup })
-  const failed = once(worker, 'error').then(([error]) => { throw error as Error })
-  failed.catch(() => {})
-  let heard: (message: Ready | Answer) => void, views: Views[] = []
-  worker.on('message', (message: Ready | Answer | 'bell') => {
-    if (message === 'bell') views.forEach(disarmDoorbell)
-    else heard(message)
-  })
-  const hear = async <T extends Ready | Answer>(): Promise<T> => Promise.race([failed, new Promise<T>((resolve) => { heard = resolve as typeof heard })])
-  views = (await hear<Ready>()).arenas.map(createViews)
-  views.forEach(disarmDoorbell)
-  return {
-    ask: (question) => {
-      worker.postMessage(question)
-      return hear<Answer>()
-    },
-    end: () => worker.terminate(),
-  }
-}
-
-/** As the engine's main thread does before it reads: from here on the next record rings again. */
-const disarmDoorbell = ({ i32 }: Views): void => { Atomics.store(i32, atArmed >>> 2, 0) }
 
 /** One window of a cell: all workers in a loop; then one of them 20 times a second, and both ways with the phases told apart. */
 interface Window { readonly perSecond: readonly number[]; readonly loop: Answer; readonly loopTimed: Answer; readonly cadence: Answer; readonly cadenceTimed: Answer }

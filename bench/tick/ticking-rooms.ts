@@ -3,8 +3,6 @@
  * follows, and a bell. What the main thread does (send inputs, let go of records) is done here too, and not measured. Any thread.
  */
 import { inputRingBytes } from '../../src/base/limits.js'
-import { applySection, openSection } from '../../src/client/apply.js'
-import { createReplica, type NumberArray } from '../../src/client/table.js'
 import { atInputRing } from '../../src/memory/arena-layout.js'
 import { armDoorbell, type Arena } from '../../src/memory/arena.js'
 import { send, toWorker, wideWords } from '../../src/memory/crossing.js'
@@ -13,15 +11,14 @@ import { atReleasedSeq } from '../../src/memory/room-layout.js'
 import { storeWide } from '../../src/memory/views.js'
 import { defineRoom } from '../../src/room/define.js'
 import { defineSchema, f32, quantized, table, u16, u32 } from '../../src/schema/index.js'
-import { readSections } from '../../src/wire/record.js'
-import { roomStream } from '../../src/wire/section.js'
 import { flushRoom } from '../../workers/flush.js'
-import { committedSeq, recordOf } from '../../workers/history.js'
+import { recordOf } from '../../workers/history.js'
 import { drainInbox, type InboxHandlers } from '../../workers/inbox.js'
 import { openRoom } from '../../workers/open-room.js'
 import { takeTurn, type Actor } from '../../workers/room-actor.js'
 import { createRoomType, type RoomType } from '../../workers/room-type.js'
-import { contextOf, createBenchWorker, placeOf, worldSize, type BenchWorker } from '../moving-room.js'
+import { createFollower } from '../follower.js'
+import { contextOf, createBenchWorker, newestSection, placeOf, worldSize, type BenchWorker } from '../moving-room.js'
 import type { PhaseClock } from './phase-clock.js'
 
 const inputsPerTick = 4, connection = 7
@@ -30,6 +27,8 @@ const arenaBytes = 1024 ** 3
 
 export interface TickingRooms {
   readonly arena: Arena
+  readonly worker: BenchWorker
+  readonly actors: readonly Actor[]
   readonly count: number
   /** Which rows author code moves from now on: every so manieth. */
   stride: number
@@ -105,30 +104,21 @@ export function createTickingRooms(entities: number, count: number, clock: Phase
     return recordOf(arena, room.layout, seq)!.bytes
   }
   return {
-    arena, count, tick,
+    arena, worker, actors, count, tick,
     get stride() { return shared.stride },
     set stride(stride) { shared.stride = stride },
-    check: () => checkFirst(actors[0], type, () => tick(0), () => numbers[0]),
+    check: () => checkFirst(actors[0], () => tick(0), () => numbers[0]),
   }
 }
 
 const ticksChecked = 30
 
 /** Everything that changes is seen: all rows have moved, and are followed from the room's own values on. */
-function checkFirst({ room }: Actor, type: RoomType, tick: () => void, sent: () => number): void {
-  const { arena, layout } = room, replicas = type.tables.tables.map(createReplica), movers = room.tables[1], halfStep = worldSize / 65_535 / 2 + 1e-3
-  const take = (): void => {
-    const { address, bytes } = readSections(arena, recordOf(arena, layout, committedSeq(arena, layout))!.address).find(({ stream }) => stream === roomStream)!
-    applySection(openSection(arena.u8.slice(address, address + bytes).buffer as ArrayBuffer)!, replicas, { nowMs: 0, intervalMs: 50 })
-  }
+function checkFirst(actor: Actor, tick: () => void, sent: () => number): void {
+  const follower = createFollower('tick/phases', actor)
   // The record that the room was opened with has every row.
-  take()
-  for (let n = 0; n < ticksChecked; n++) { tick(); take() }
-  const [{ columns: [inputs] }, { columns: [x, y], size }] = replicas as unknown as { columns: { values: NumberArray }[]; size: number }[]
-  if (inputs.values[0] !== sent()) throw new Error(`tick/phases: of ${sent()} inputs ${inputs.values[0]} were applied`)
-  if (size !== movers.size) throw new Error(`tick/phases: ${size} of ${movers.size} rows are seen`)
-  for (const [name, seen] of [['x', x], ['y', y]] as const) {
-    const column = movers.column(name) as Float32Array
-    for (let row = 0; row < size; row++) if (Math.abs(seen.values[row] - column[row]) > halfStep) throw new Error(`tick/phases: ${name} of row ${row} is not what was sent`)
-  }
+  follower.take(newestSection(actor.room))
+  for (let n = 0; n < ticksChecked; n++) { tick(); follower.take(newestSection(actor.room)) }
+  if (follower.firstGlobal() !== sent()) throw new Error(`tick/phases: of ${sent()} inputs ${follower.firstGlobal()} were applied`)
+  follower.check()
 }
