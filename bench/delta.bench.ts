@@ -2,70 +2,29 @@
  * What a tick costs: mutation, compare, encode and commit of 10,000 entities, and of 100,000 with touch tracking, beside `@colyseus/schema` on the same changes; in a
  * loop (tinybench), and 20 times a second, when caches are cold. Beside the flush alone: what nothing can go below. `make bench ONLY=delta`.
  */
-import { Bench } from 'tinybench'
+import { startChild } from './child.js'
+import { moveRows, stepOf, type Load } from './delta/contestants.js'
+import { createCopying } from './delta/copying.js'
+import { inLoop, loopMs } from './delta/in-loop.js'
+import type { StepsAnswer, StepsQuestion } from './delta/steps.js'
 import { createBenchWorker, createMovingRoom } from './moving-room.js'
 import { createSteal, judge, printSteal, takeWindows } from './paired.js'
-import { engine, moveAndTouch, moveRows, moveViews, peer, stepOf, type Contestant, type Load } from './delta/contestants.js'
-import { createCopying } from './delta/copying.js'
-import { figure, isSmoke, median, printFigures, writeReport, type Measured } from './report.js'
+import { figure, median, printFigures, writeReport, type Measured } from './report.js'
 import type { GoalId } from './targets.js'
 
-const loopMs = isSmoke ? 5 : 60
-/** Steps of each contestant in a window at cadence; they take turns within each 50 ms. */
-const coldSteps = isSmoke ? 2 : 8, tickMs = 50
+const steal = createSteal()
 
-const steal = createSteal(), sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
-
-/** Microseconds at the median, called again and again. */
-async function inLoop(step: () => void): Promise<number> {
-  const bench = new Bench({ time: loopMs, warmup: false })
-  bench.add('step', step)
-  const [{ result }] = await bench.run()
-  if (result?.state !== 'completed') throw new Error(`delta: ${String(result?.state)}`)
-  return result.latency.p50 * 1000
-}
-
-/** Microseconds at the median of each, one after the other every 50 ms. */
-async function atCadence(steps: readonly (() => void)[]): Promise<number[]> {
-  const times = steps.map((): number[] => [])
-  for (let n = 0; n < coldSteps; n++) {
-    for (const [index, step] of steps.entries()) {
-      await sleep(tickMs / steps.length)
-      const began = performance.now()
-      step()
-      times[index].push((performance.now() - began) * 1000)
-    }
+async function measureSteps(load: Load, goal?: GoalId): Promise<Measured[]> {
+  const parts: Measured[] = []
+  for (const isQuantized of [true, false]) {
+    const child = await startChild(new URL('delta/steps.js', import.meta.url), [])
+    const { measured, steal: taken } = await child.ask<StepsAnswer>({ load, isQuantized, ...(isQuantized ? { goal } : {}) } satisfies StepsQuestion)
+    await child.end()
+    parts.push(measured)
+    steal.repeated += taken.repeated
+    steal.highest = Math.max(steal.highest, taken.highest)
   }
-  return times.map(median)
-}
-
-async function measureSteps(load: Load, goal: GoalId | undefined): Promise<Measured> {
-  const { entities, share, track } = load, id = `delta/${entities}-${share * 100}%${track === 'touch' ? '-touch' : ''}`, move = track === 'touch' ? moveAndTouch : moveRows
-  const measured: Measured = { figures: [], ratios: {}, targets: [] }, worker = createBenchWorker()
-  const contestants: readonly Contestant[] = [
-    engine(worker, load, 'KasagiEngine, 16-bit x and y', true, move), engine(worker, load, 'KasagiEngine, f32', false, move), peer(load),
-    ...(track === 'touch' ? [engine(worker, load, 'KasagiEngine, 16-bit, row views', true, moveViews)] : []),
-  ]
-  for (const contestant of contestants) {
-    for (let n = 0; n < 30; n++) { contestant.step(); contestant.newest() }
-    contestant.check()
-  }
-  const steps = contestants.map((contestant) => () => { contestant.step() })
-  const takeLoop = async (): Promise<number[]> => {
-    const times: number[] = []
-    for (const step of steps) times.push(await inLoop(step))
-    return times
-  }
-  await takeLoop()
-  for (const [metric, part, take] of [['time per tick', id, takeLoop], ['time per tick at 20 Hz', `${id}-20-hz`, () => atCadence(steps)]] as const) {
-    const windows = await takeWindows(part, steal, take)
-    for (const [index, { subject }] of contestants.entries()) measured.figures.push(figure(id, subject, metric, 'us', windows.map((times) => times[index])))
-    measured.ratios[part] = median(windows.map(([ours, , theirs]) => theirs / ours))
-    measured.ratios[`${part}-f32`] = median(windows.map(([, ours, theirs]) => theirs / ours))
-    if (take === takeLoop && goal !== undefined) measured.targets.push(judge(goal, windows.map(([ours, , theirs]) => theirs / ours)))
-  }
-  for (const { subject, bytes } of contestants) measured.figures.push(figure(id, subject, 'bytes per moved entity', 'B', [bytes() / (entities * share)]))
-  return measured
+  return parts
 }
 
 /** The flush alone, all rows changed, beside one pass over the same memory. */
@@ -93,9 +52,9 @@ async function measureCopying(): Promise<Measured> {
 }
 
 const parts = [
-  await measureSteps({ entities: 10_000, share: 1, track: 'scan' }, 'delta/10000-100%'), await measureSteps({ entities: 10_000, share: 0.1, track: 'scan' }, 'delta/10000-10%'),
-  await measureSteps({ entities: 10_000, share: 0.01, track: 'scan' }, undefined), await measureSteps({ entities: 10_000, share: 0.01, track: 'touch' }, 'delta/10000-1%-touch'),
-  await measureSteps({ entities: 100_000, share: 0.01, track: 'touch' }, 'delta/100000-1%-touch'), await measureCopying(),
+  ...await measureSteps({ entities: 10_000, share: 1, track: 'scan' }, 'delta/10000-100%'), ...await measureSteps({ entities: 10_000, share: 0.1, track: 'scan' }, 'delta/10000-10%'),
+  ...await measureSteps({ entities: 10_000, share: 0.01, track: 'scan' }), ...await measureSteps({ entities: 10_000, share: 0.01, track: 'touch' }, 'delta/10000-1%-touch'),
+  ...await measureSteps({ entities: 100_000, share: 0.01, track: 'touch' }, 'delta/100000-1%-touch'), await measureCopying(),
 ]
 printFigures(parts.flatMap(({ figures }) => figures))
 printSteal(steal)

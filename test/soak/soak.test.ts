@@ -15,7 +15,7 @@ import { createServeProcess, type ServeProcess } from '../support/process.js'
 import { createCrowd, files, lobby, visit, type Crowd } from './visitors.js'
 
 const isLong = process.env.LONG !== undefined
-const loadMs = isLong ? 600_000 : 32_000, warmMs = isLong ? 20_000 : 5000, warmRoundsMax = 6
+const loadMs = isLong ? 600_000 : 22_000, warmMs = isLong ? 20_000 : 5000, warmRoundsMax = 6
 const heapGrowthMax = 800_000, residentGrowthMax = 20_000_000
 // The arenas' size is one that no other mapping of the process has.
 const visitorsAtOnce = 32, workers = 2, arenaBytes = 509 * 1024 ** 2
