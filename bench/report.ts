@@ -31,9 +31,19 @@ export const figure = (id: string, subject: string, metric: string, unit: string
 
 export const round = (value: number): number => Number(value.toPrecision(4))
 
+/** Peers by their packages, as they are pinned. */
+function peers(): string {
+  const versions = ['package.json', 'bench/peers/package.json'].flatMap((path) => {
+    const { dependencies = {}, devDependencies = {} } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, Record<string, string> | undefined>
+    return Object.entries({ ...dependencies, ...devDependencies })
+  })
+  const versionOf = (name: string): string => `${name} ${versions.find(([found]) => found === name)![1].replace(/^npm:.*@/, '')}`
+  return ['uWebSockets.js', '@colyseus/schema', '@colyseus/core', 'socket.io', 'ioredis'].map(versionOf).join(', ')
+}
+
 const machine = (): Report['machine'] => ({
   cpu: cpus()[0].model, cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version, platform: `${process.platform}-${process.arch}`,
-  date: new Date().toISOString().slice(0, 10),
+  date: new Date().toISOString().slice(0, 10), peers: peers(),
 })
 
 export const readReport = (): Report => existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) as Report : { machine: {}, results: [], ratios: {}, targets: [] }

@@ -43,6 +43,6 @@ export const markdownTable = (report: Report): string =>
   ['| what | target | measured (95% interval) | |', '|---|---|---|---|', ...rowsOf(report).map(({ what, wanted, measured, verdict }) => `| ${what} | ${wanted} | ${measured} | ${verdict === 'met' ? 'met' : `**${verdict}**`} |`)].join('\n')
 
 /** When, where and beside what. */
-export function machineLine({ machine: { date, cpu, cores, memoryGiB, node } }: Report): string {
-  return `${date}, ${cpu}, ${cores} cores, ${memoryGiB} GiB, Node ${node}`
+export function machineLine({ machine: { date, cpu, cores, memoryGiB, node, peers } }: Report): string {
+  return `${date}, ${cpu}, ${cores} cores, ${memoryGiB} GiB, Node ${node}; ${peers}`
 }
