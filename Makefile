@@ -29,13 +29,13 @@ build: dist/.built ## compile everything to dist/
 test: dist/.built ## all tests
 	node scripts/test.mjs
 
-soak: dist/.built ## rooms opened and abandoned, clients cut and back, for ten minutes
+soak: dist/.built ## rooms opened and abandoned, clients cut; ten minutes
 	LONG=1 npx vitest run test/soak
 
 chaos: dist/.built ## the long form of every test with faults or large counts
 	LONG=1 npx vitest run
 
-simulate: node_modules/.installed ## the ownership protocol in a simulated world: SEEDS=20000 FROM=1, or SEED=7 for its trace
+simulate: node_modules/.installed ## ownership, simulated: SEEDS=20000 FROM=1, or SEED=7
 	node scripts/simulate.mjs
 
 check: dist/.built ## types, and generated code against schema/*.fbs
@@ -43,7 +43,7 @@ check: dist/.built ## types, and generated code against schema/*.fbs
 	node schema/generate.mjs --check
 	echo 'types and generated code are as they should be'
 
-bench: dist/.built ## measure, side by side with peers; ONLY=delta runs one; results in bench/results
+bench: dist/.built ## measure beside peers; ONLY=delta runs one; bench/results
 	node scripts/bench.mjs
 
 bench-full: dist/.built ## the same with growth and the highest client counts, an hour
@@ -52,10 +52,10 @@ bench-full: dist/.built ## the same with growth and the highest client counts, a
 bench-smoke: dist/.built ## shows within a minute that every bench works
 	SMOKE=1 node scripts/bench.mjs
 
-flame: dist/.built ## clinic flame graphs: the main thread under fan-out load, and a room's loop; in .clinic
+flame: dist/.built ## flame graphs: main thread under load, a room's loop; .clinic
 	for script in under-load room-loop; do NO_INSIGHT=1 npx --yes clinic@13.0.0 flame --open=false --dest .clinic --name $$script -- node dist/bench/$$script.js || exit 1; done
 
-cpuprofile: dist/.built ## V8 CPU profiles of all threads under fan-out load, in .cpuprofile
+cpuprofile: dist/.built ## V8 profiles of all threads under load; in .cpuprofile
 	node scripts/cpuprofile.mjs
 
 schema: node_modules/.installed ## generate code from schema/*.fbs

@@ -24,7 +24,8 @@ import type { Stored } from './stored-room.js'
 import { beginCounts, count, createTally } from './tally.js'
 import { createTeller } from './teller.js'
 import { createVerify, type Unmarked } from './unmarked.js'
-import { runLoop, type Worker } from './worker-loop.js'
+import { runLoop } from './worker-loop.js'
+import type { Worker } from './worker.js'
 
 // Node's own types know it since version 22 only.
 const { setSourceMapsEnabled } = process as unknown as { setSourceMapsEnabled(enabled: boolean): void }
