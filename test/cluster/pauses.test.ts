@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { until } from '../support/engine.js'
 import { leaseMs, startCluster, type Cluster } from '../support/cluster.js'
-import { count, countedOf, enter, expectSame, goesOn, play, project, runners, sleep, type Player } from './rig.js'
+import { count, countedOf, enter, expectSame, goesOn, play, project, rolesOf, runners, sleep, type Player } from './rig.js'
 import { startWitness, type Seen, type Witness } from './witness.js'
 
 const isLong = process.env.LONG !== undefined
@@ -46,7 +46,9 @@ describe('owners that stand still', () => {
       const players = await Promise.all(instances.map(({ url }, at) => enter(url, 'still', `p${at}`))), diaries = players.map(keepDiary)
       let discardedInAll = 0, lateWrites = 0
       for (let n = 0; n < rounds; n++) {
-        await until(async () => (await runners(cluster!)).length === 1, 'one instance runs the room')
+        let roles = ''
+        const isOne = async (): Promise<boolean> => (await runners(cluster!)).length === 1 || (roles = await rolesOf(cluster!), false)
+        await until(isOne, () => `round ${n}: one instance runs the room, not ${roles}`)
         const [owner] = await runners(cluster), at = instances.indexOf(owner), awake = players[1 - at], discarded = (of: number): Promise<number> => instances[of].metric('kasagi_records_discarded_total')
         const stop = play(players, 20), before = await Promise.all([discarded(0), discarded(1)])
         await sleep(300)

@@ -136,6 +136,19 @@ export async function runners({ instances }: Cluster): Promise<ServeProcess[]> {
   return running
 }
 
+/** What each instance says of its rooms, or that it says nothing: for the message of a test that waits for them. */
+export async function rolesOf({ instances }: Cluster): Promise<string> {
+  const said = await Promise.all(instances.map(async ({ http }) => {
+    try {
+      const text = await (await fetch(`${http}/metrics`, { signal: AbortSignal.timeout(2000) })).text()
+      return text.split('\n').filter((line) => line.startsWith('kasagi_rooms_run{')).join(' ')
+    } catch (error) {
+      return String(error)
+    }
+  }))
+  return said.map((roles, at) => `${at}: ${roles}`).join('; ')
+}
+
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
 /** The value below which `part` of the values lie. */
