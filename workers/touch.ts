@@ -1,5 +1,5 @@
 /**
- * Touch tracking: a table that opted in (`track: 'touch'`) is compared at a flush only in blocks of 16 rows that are marked. Row views, setters and spawn mark by
+ * Touch tracking: a table that opted in (`track: 'touch'`), and each of the engine's own, is compared at a flush only in blocks of 16 rows that are marked. Row views, setters and spawn mark by
  * themselves, raw columns are followed by `touch`. Worker thread; marking and comparing allocate nothing.
  *
  * Marks lie in the arena, where kernels read them, and are no state: live columns that are written anew from committed ones (a successor, a takeover) begin without

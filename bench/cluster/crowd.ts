@@ -15,7 +15,6 @@ const subjects = ['no Redis', 'the owner', 'an edge'] as const
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms) })
 
-
 /** CPU microseconds of each main thread per delivery to one of its clients, over one window. */
 async function window(servers: readonly ServeProcess[], clients: Child): Promise<number[]> {
   const read = async (): Promise<{ ns: number[]; received: number[] }> =>

@@ -72,7 +72,7 @@ export const outputRingSlots = 16_384
 /** One room's journal, at least: inputs waiting for the next tick, or applied but not yet committed. */
 export const journalBytesMin = 64 * 1024
 
-/** Of it, for each session that the room may have: three small inputs a tick, or one of 200 bytes. */
+/** Of it, for each session that the room may have: five small inputs a tick, or one of 200 bytes. */
 export const journalBytesPerSession = 256
 
 /** Of it, kept for joins, leaves and control when inputs have filled the rest. */

@@ -2,7 +2,7 @@
 import { hasOwner } from '../backplane/ownership.js'
 import { toWorker } from '../memory/crossing.js'
 import type { RoomEntry } from './client.js'
-import { leave, tell, tellSurely } from './worker-link.js'
+import { tell, tellLater, tellSurely } from './worker-link.js'
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
@@ -13,7 +13,7 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Says something to a room that is run here. An input of a room that ticks wakes nobody: the tick that applies it does. */
 export function tellRoom(room: RoomEntry, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
-  const say = kind === toWorker.input && room.type.tickHz > 0 ? leave : tell
+  const say = kind === toWorker.input && room.type.tickHz > 0 ? tellLater : tell
   return say(room.link, kind, [room.key, ...words], ...parts)
 }
 

@@ -51,7 +51,7 @@ const decoder = new TextDecoder()
 
 interface UwsSocket extends Socket {
   isOpen: boolean
-  /** The kernel may not have taken all that was sent: only then the library is asked, which costs as much as a twentieth of a send. */
+  /** The kernel may not have taken all that was sent: only then the library is asked. */
   mayLag: boolean
 }
 

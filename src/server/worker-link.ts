@@ -69,17 +69,17 @@ export function createWorkerLink(worker: number, arenaBytes: number): WorkerLink
 
 /** Puts one record into the worker's input ring and wakes it; false if the ring is full. */
 export function tell(link: WorkerLink, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
-  const isTold = leave(link, kind, words, ...parts)
+  const isTold = tellLater(link, kind, words, ...parts)
   if (isTold) wake(link.arena, atWake)
   return isTold
 }
 
 /** The same for what can wait until the worker wakes anyway, as long as there is space. */
-export function leave(link: WorkerLink, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
-  const isLeft = send(link.input, kind, words, ...parts)
-  if (!isLeft) link.ringFull++
-  if (!isLeft || isFilling(link.input)) wake(link.arena, atWake)
-  return isLeft
+export function tellLater(link: WorkerLink, kind: number, words: readonly number[], ...parts: readonly Uint8Array[]): boolean {
+  const isTold = send(link.input, kind, words, ...parts)
+  if (!isTold) link.ringFull++
+  if (!isTold || isFilling(link.input)) wake(link.arena, atWake)
+  return isTold
 }
 
 /** The same for what must arrive: a leave, a release. Nothing overtakes what is owed. */
