@@ -26,7 +26,7 @@ export function createFollower(id: string, { room }: Actor): Follower {
     take: (section) => applySection(openSection(section.slice().buffer as ArrayBuffer)!, replicas, { nowMs: 0, intervalMs: 50 }),
     firstGlobal: () => (replicas[0].columns[0].values as NumberArray)[0],
     check: () => {
-      if (seen.size !== movers.size) throw new Error(`${id}: ${seen.size} of ${movers.size} rows are seen`)
+      if (seen.size !== movers.rowsOf.size) throw new Error(`${id}: ${seen.size} of ${movers.rowsOf.size} rows are seen`)
       for (const name of ['x', 'y']) {
         const is = movers.column(name) as Float32Array, told = numbersOf(seen, name)
         for (let row = 0; row < seen.size; row++) if (!(Math.abs(told[row] - is[row]) <= halfStep)) throw new Error(`${id}: ${name} of row ${row} is not what was sent`)

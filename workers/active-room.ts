@@ -7,6 +7,7 @@ import type { Journal } from '../src/memory/journal.js'
 import type { RoomLayout } from '../src/memory/room-layout.js'
 import type { Room } from '../src/room/types.js'
 import type { AuthorTable } from './author-table.js'
+import type { Grid } from './grid.js'
 import type { RoomLoad } from './load.js'
 import type { TablePlan } from './plan.js'
 import type { Fault } from './faults.js'
@@ -36,6 +37,8 @@ export interface ActiveRoom {
   readonly journal: Journal
   readonly plans: readonly TablePlan[]
   readonly tables: readonly AuthorTable[]
+  /** Of those tables that have one. */
+  readonly grids: readonly Grid[]
   readonly book: SessionBook
   readonly poison: Poison
   readonly fault: Fault

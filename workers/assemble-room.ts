@@ -92,7 +92,7 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
     onEnd: (slot) => { actor.room.ending.add(slot) },
   })
   const room: ActiveRoom = {
-    arena, type, block, layout, tables, book, poison: readPoison(arena, base), fault: context.flusher.fault, load: createRoomLoad(),
+    arena, type, block, layout, tables, grids: tables.flatMap(({ grid }) => grid ?? []), book, poison: readPoison(arena, base), fault: context.flusher.fault, load: createRoomLoad(),
     key: arena.u32[(base + atRoomKey) >>> 2],
     id: readRoomId(arena, base),
     journal: openJournal(arena, layout),

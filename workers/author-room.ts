@@ -4,7 +4,7 @@ import { packToBytes } from '../src/wire/fields.js'
 import type { ActiveRoom } from './active-room.js'
 import type { AuthorTable } from './author-table.js'
 import { Rejection } from './guard.js'
-import type { BookedSession } from './session-book.js'
+import type { BookedSession, Clock } from './session-book.js'
 import type { Timers } from './timers.js'
 
 export type LogLevel = 'info' | 'warn' | 'error'
@@ -28,7 +28,7 @@ export function createAuthorRoom(room: ActiveRoom, timers: Timers, log: RoomLog)
     listing: single(named.get('$listing')),
     sessions: book.byId,
     derived: undefined,
-    time: { get tick() { return book.clock.tick }, get ms() { return book.clock.timeMs } },
+    time: new RoomTime(book.clock),
     random: book.random,
     log: {
       info: (what: object | string) => log(room, 'info', what),
@@ -45,9 +45,17 @@ export function createAuthorRoom(room: ActiveRoom, timers: Timers, log: RoomLog)
   }
 }
 
+/** Room time, as authors read it. */
+class RoomTime {
+  readonly #clock: Clock
+  constructor(clock: Clock) { this.#clock = clock }
+  get tick(): number { return this.#clock.tick }
+  get ms(): number { return this.#clock.timeMs }
+}
+
 /** The one row of a table, as an object. A table without fields has none. */
 const single = (table: AuthorTable | undefined): Record<string, unknown> =>
-  table === undefined || table.size === 0 ? {} : table.at(0)
+  table === undefined || table.rowsOf.size === 0 ? {} : table.at(0)
 
 /** Queues an event for the next flush. Best effort within bounds: what does not fit is counted, and clients are told how many. */
 function emit(room: ActiveRoom, name: string, data: Record<string, unknown>, to: Target = 'everyone'): void {

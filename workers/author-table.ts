@@ -22,7 +22,6 @@ import type { Mark } from './touch.js'
 export interface AuthorTable {
   readonly name: string
   readonly rowsOf: Rows
-  readonly size: number
   readonly capacity: number
   /** What authors get: the members of room/types.ts and the columns under their names. */
   readonly face: object
@@ -31,16 +30,17 @@ export interface AuthorTable {
   has(row: number): boolean
   at(row: number): Record<string, unknown>
   rows(): Iterable<number>
-  /** Numbers of the row were written past its setters: a flush is to look at it. */
-  touch(row: number): void
-  /** The column of a field, whatever its name. */
+  /** Numbers of the row were written past its setters: a flush is to look at it. `column`: the only one; without it at all. */
+  touch(row: number, column?: number): void
+  /** The column of a field, whatever its name, and its number among the table's. */
   column(name: string): AnyColumn
+  numberOf(name: string): number
   /** Gives a living row its id; only while a room is filled from its store. */
   setId(row: number, id: string): void
   /** Builds ids and ages from the live rows again: after a recovery. */
   rebuild(): void
-  /** A turn begins: rows may have moved since the grid was built. */
-  beginTurn(): void
+  /** Undefined where nothing looks for neighbours. */
+  readonly grid: Grid | undefined
 }
 
 interface Inside {
@@ -66,7 +66,7 @@ interface Inside {
 export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent, nextOrder: () => number, mark?: Mark): AuthorTable {
   const { layout } = rows
   const columns = new Map<string, AnyColumn>()
-  for (const column of layout.columns) columns.set(column.field.name, marking(createColumn(arena, layout, column, isCurrent), mark))
+  for (const [number, column] of layout.columns.entries()) columns.set(column.field.name, marking(createColumn(arena, layout, column, isCurrent), number, mark))
   const owner = columns.get('$owner'), born = columns.get('$born')
   const inside: Inside = {
     arena, layout, rows, columns, nextOrder, mark, ids: new Map(),
@@ -81,17 +81,16 @@ export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent
 }
 
 /** A column whose setter marks; numbers are written past everybody. */
-function marking(column: AnyColumn, mark: Mark | undefined): AnyColumn {
+function marking(column: AnyColumn, number: number, mark: Mark | undefined): AnyColumn {
   if (mark === undefined || ArrayBuffer.isView(column)) return column
-  return { get: column.get, set: (row: number, value: unknown) => { column.set(row, value); mark(row) } }
+  return { get: column.get, set: (row: number, value: unknown) => { column.set(row, value); mark(row, number) } }
 }
 
 function assemble(inside: Inside): AuthorTable {
-  const { rows, columns, layout: { table: { name } } } = inside
-  const views = createRowViews(inside.layout, columns, rows, inside.idColumn, inside.mark)
+  const { rows, columns, mark, layout: { table: { name, fields } } } = inside
+  const views = createRowViews({ rows, columns: [...columns.values()], ids: inside.idColumn, mark })
   const handle = {
-    name, rowsOf: rows, face: {}, capacity: inside.layout.table.keep ?? rows.capacity,
-    get size() { return rows.size },
+    name, rowsOf: rows, face: {}, capacity: inside.layout.table.keep ?? rows.capacity, grid: inside.grid,
     spawn: (values?: Record<string, unknown>, as?: { id?: string; owner?: Session }) => spawn(inside, values, as),
     despawn: (row: number) => despawn(inside, row),
     has: (row: number) => isAlive(rows, row),
@@ -100,22 +99,32 @@ function assemble(inside: Inside): AuthorTable {
       return views(row)
     },
     rows: () => livingRows(rows),
-    touch: (row: number) => inside.mark?.(row),
+    touch: (row: number, column = -1) => mark?.(row, column),
     column: (field: string) => { const column = columns.get(field); assert(column !== undefined, `table: no column ${field}`); return column },
+    numberOf: (field: string) => fields.findIndex((entry) => entry.name === field),
     setId: (row: number, id: string) => inside.idColumn?.set(row, id),
     rebuild: () => rebuild(inside),
-    beginTurn: () => inside.grid?.invalidate(),
   }
   handle.face = createFace(inside, handle, views)
   return handle
 }
 
+/** What authors see of a table. A class, because an object with accessors of its own is slow to look anything up in. */
+class Face {
+  readonly #rows: Rows
+  constructor(rows: Rows, members: object) {
+    this.#rows = rows
+    Object.assign(this, members)
+  }
+
+  get size(): number { return this.#rows.size }
+  get end(): number { return this.#rows.end }
+}
+
 function createFace({ rows, columns, ids, grid, layout: { table: { name } } }: Inside, handle: AuthorTable, views: (row: number) => Record<string, unknown>): object {
   const { spawn, despawn, has, at, rows: living, capacity } = handle
-  const face = {
+  const face = new Face(rows, {
     spawn, despawn, has, at, rows: living, capacity,
-    get size() { return rows.size },
-    get end() { return rows.end },
     get: (id: string) => { const row = ids.get(id); return row === undefined ? undefined : views(row) },
     rowOf: (id: string) => ids.get(id),
     touch: (row: number) => {
@@ -131,7 +140,7 @@ function createFace({ rows, columns, ids, grid, layout: { table: { name } } }: I
       if (grid === undefined) throw new TypeError(`${name}: near needs a grid in its schema`)
       return grid.near(x, y, radius)
     },
-  }
+  })
   for (const [field, column] of columns) if (!field.startsWith('$')) Object.defineProperty(face, field, { value: column, enumerable: true })
   return face
 }
@@ -161,7 +170,7 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
   if (inside.owner !== undefined) inside.owner[row] = ownerOf(as.owner as BookedSession | undefined)
   if (inside.ages !== undefined) takeAge(inside, inside.ages, row)
   inside.grid?.insert(row)
-  inside.mark?.(row)
+  inside.mark?.(row, -1)
   return row
 }
 

@@ -5,6 +5,7 @@ import { slotBytesMax } from '../src/base/limits.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import { generationOfRef, packRef, rowOfRef } from '../src/memory/rows.js'
+import type { FieldTable } from '../src/schema/field-tables.js'
 import type { Column } from '../src/schema/index.js'
 import { fits, misfit } from '../src/schema/values.js'
 import { packSlot, unpackSlot } from '../src/wire/fields.js'
@@ -40,6 +41,9 @@ export function createColumn(arena: Arena, table: TableLayout, column: ColumnLay
     default: return new arrays[field.kind](arena.buffer as ArrayBuffer, live, table.rows)
   }
 }
+
+/** Numbers are plain arrays; all else goes through get and set. */
+export const hasSetter = ({ kind }: FieldTable): boolean => !(kind in arrays)
 
 const boolColumn = ({ u8 }: Arena, { live }: ColumnLayout): Column<unknown> => ({
   get: (row) => u8[live + row] !== 0,

@@ -51,7 +51,7 @@ export function encodeRecord(encoder: Encoder, room: ActiveRoom, address: number
   encodeRoomSection(encoder, room, hashDue)
   const ownSections = encodeOwnSections(encoder, room)
   encodeAddressed(encoder, room)
-  encodeServerSection(encoder, room)
+  encodeServerSection(encoder, room, ownSections.size > 0)
   addRoutes(record, room, ownSections)
   if (room.nacks.length > 0) for (const nack of room.nacks) addNack(record, nack.slot, nack.number, textEncoder.encode(nack.text))
   // Without a log, committed is as durable as it gets.
@@ -180,10 +180,10 @@ function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
   }
 }
 
-/** Server tables and fields; part of every record. Planned only now where this flush itself has written: sessions and the room's clock. */
-function encodeServerSection(encoder: Encoder, room: ActiveRoom): void {
+/** Server tables and fields; part of every record. Planned only now where this flush itself has written: the room's clock, and sessions that have a section of their own. */
+function encodeServerSection(encoder: Encoder, room: ActiveRoom, hasOwnSections: boolean): void {
   const { section, record, head } = encoder
-  planTable(room.arena, room.plans[room.type.sessionsTable], false)
+  if (hasOwnSections) planTable(room.arena, room.plans[room.type.sessionsTable], false)
   planTable(room.arena, room.plans[room.type.roomTable], false)
   beginSection(section, record.cursor)
   const { home, servers } = room.type.index

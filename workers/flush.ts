@@ -118,7 +118,7 @@ function recordBytesPlanned(room: ActiveRoom): number {
 function ownedBytesMax(room: ActiveRoom, plan: TablePlan): number {
   if (!room.type.index.hasOwned[plan.layout.index]) return 0
   const rows = plan.spawned + plan.despawned + plan.changes
-  return Math.min(rows, room.book.size + 1) * ownedTableBytes(plan.layout.columns.length) + rows * 16
+  return Math.min(rows, room.book.size() + 1) * ownedTableBytes(plan.layout.columns.length) + rows * 16
 }
 
 function settle(room: ActiveRoom): void {

@@ -6,13 +6,19 @@ import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import type { Rows } from '../src/memory/rows.js'
 import { isSlot } from '../src/schema/field-tables.js'
-import { compareTouched, forgetTouched, isTouched } from './touch.js'
+import { compareTouched, forgetTouched, isColumnTouched, isTouched, marksColumns } from './touch.js'
 
 export interface TablePlan {
   readonly rows: Rows
   readonly layout: TableLayout
-  /** Only marked blocks are compared. */
+  /** Only what is marked is compared. */
   readonly tracksTouch: boolean
+  /** The table has one row, and marks columns instead of blocks. */
+  readonly marksColumns: boolean
+  /** Columns whose setters mark slots. */
+  readonly slots: readonly ColumnLayout[]
+  /** Something is marked, as of the last compare. */
+  isTouched: boolean
   /** Words that can hold rows, alive now or committed. */
   words: number
   spawned: number
@@ -26,8 +32,11 @@ export interface TablePlan {
 }
 
 export const createTablePlan = (rows: Rows, tracksTouch: boolean): TablePlan => ({
-  rows, layout: rows.layout, tracksTouch, words: 0, spawned: 0, despawned: 0, changes: 0, isSettled: false, changed: new Uint32Array(rows.layout.columns.length),
+  rows, layout: rows.layout, tracksTouch, marksColumns: tracksTouch && marksColumns(rows.layout), slots: slotsOf(rows.layout),
+  isTouched: false, words: 0, spawned: 0, despawned: 0, changes: 0, isSettled: false, changed: new Uint32Array(rows.layout.columns.length),
 })
+
+const slotsOf = ({ columns, id }: TableLayout): ColumnLayout[] => [...columns.filter(({ marked }) => marked !== 0), ...(id === undefined ? [] : [id])]
 
 /** Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. */
 export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): boolean {
@@ -35,21 +44,25 @@ export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): b
   plan.changes = 0
   if (!plan.isSettled || plan.rows.moved) sortRows(arena, plan)
   if (plan.words === 0) return false
-  if (plan.tracksTouch && !withOwners && plan.isSettled && !isTouched(arena, layout)) {
+  plan.isTouched = plan.tracksTouch && isTouched(arena, layout)
+  if (plan.tracksTouch && !withOwners && plan.isSettled && !plan.isTouched) {
+    // No loop: a room has more of the engine's columns than of its author's, and between two of its flushes their objects leave the caches.
     plan.changed.fill(0)
     return false
   }
-  for (let index = 0; index < layout.columns.length; index++) {
-    const column = layout.columns[index]
-    const count = plan.tracksTouch && isMarkable(column) ? compareTouched(arena, layout, column, plan.words) : compareColumn(arena, layout, column, column.changed, plan.words, withOwners)
+  for (let index = 0; index < plan.changed.length; index++) {
+    const count = plan.marksColumns && !withOwners && !isColumnTouched(arena, layout, index) ? 0 : comparePlanned(arena, plan, layout.columns[index], withOwners)
     plan.changed[index] = count
     plan.changes += count
   }
   const differs = plan.spawned + plan.despawned + plan.changes > 0
   // What was written is what is committed: without a record, nobody else would forget it.
-  if (plan.tracksTouch && !differs) forgetTouched(arena, layout)
+  if (plan.isTouched && !differs) forgetTouched(arena, layout)
   return differs
 }
+
+const comparePlanned = (arena: Arena, { layout, words, tracksTouch, marksColumns }: TablePlan, column: ColumnLayout, withOwners: boolean): number =>
+  tracksTouch && !marksColumns && isMarkable(column) ? compareTouched(arena, layout, column, words) : compareColumn(arena, layout, column, column.changed, words, withOwners)
 
 /** Columns that are compared at every flush; setters mark slots by themselves, and whose a row is changes only when somebody leaves. */
 export const isMarkable = ({ field }: ColumnLayout): boolean => field.isFixed !== true && field.isOwner !== true && !isSlot(field)
@@ -85,9 +98,10 @@ const structBytes = 32
 
 /** What the sections of this table can take at most, whoever they go to. */
 export function plannedBytesMax(plan: TablePlan): number {
+  if (plan.spawned === 0 && plan.despawned === 0 && plan.changes === 0) return 0
   const { layout } = plan
   const rowSetBytes = plan.words * 8 + structBytes
-  let bytes = (plan.spawned === 0 && plan.despawned === 0 && plan.changes === 0) ? 0 : rowSetBytes * 4
+  let bytes = rowSetBytes * 4
   const idBytes = layout.id === undefined ? 0 : layout.id.field.bytes
   bytes += plan.spawned * (2 + idBytes)
   for (let index = 0; index < layout.columns.length; index++) {
@@ -113,9 +127,9 @@ export function stampTable({ kernels }: Arena, { layout, words, spawned, despawn
 }
 
 /** Forgets the marks of blocks, slots and despawned rows: the record that says so is committed. */
-export function settleTable(arena: Arena, plan: TablePlan): void {
-  const { kernels } = arena, { columns } = plan.layout
-  if (plan.tracksTouch) forgetTouched(arena, plan.layout)
-  for (let field = 0; field < columns.length; field++) if (columns[field].marked !== 0) kernels.zero(columns[field].marked, plan.words * 8)
-  if (plan.layout.id !== undefined) kernels.zero(plan.layout.id.marked, plan.words * 8)
+export function settleTable(arena: Arena, { layout, tracksTouch, isTouched, isSettled, slots, words }: TablePlan): void {
+  if (isTouched) forgetTouched(arena, layout)
+  // Setters mark both.
+  if (tracksTouch && !isTouched && isSettled) return
+  for (let index = 0; index < slots.length; index++) arena.kernels.zero(slots[index].marked, words * 8)
 }

@@ -37,7 +37,8 @@ export const isDue = ({ room }: Actor, nowMs: number): boolean =>
 export function takeTurn(actor: Actor, nowMs: number): boolean {
   const { room } = actor
   const { tickHz } = room.type.definition
-  for (let table = 0; table < room.tables.length; table++) room.tables[table].beginTurn()
+  // Rows may have moved since they were built.
+  for (let table = 0; table < room.grids.length; table++) room.grids[table].invalidate()
   if (tickHz === 0) {
     room.isCommitted = false
     room.book.clock.timeMs += Math.max(0, nowMs - room.turnMs)

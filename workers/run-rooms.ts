@@ -39,7 +39,7 @@ export function runRooms(worker: Worker): number {
     if (room.hold === 'halting') halt(worker, actor)
     if (isDue(actor, now)) runTurn(worker, actor, now)
     if (room.isCommitted) serve(worker, room)
-    if ((room.listingDue || room.book.size !== room.sessionsTold) && room.isCommitted) tellListing(worker, room)
+    if ((room.listingDue || room.book.size() !== room.sessionsTold) && room.isCommitted) tellListing(worker, room)
     if (room.isSaveDue) saveRoom(worker, room, now)
     else if (isStoreDue(room, now)) handToStore(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
@@ -87,7 +87,7 @@ export function flushActor({ flusher, context }: Worker, { room }: Actor): void 
 function tellListing({ output }: Worker, room: ActiveRoom): void {
   const { full, listingTable } = room.type
   const listing = full.listing.length === 0 ? new Uint8Array(0) : packToBytes(full.listing, room.tables[listingTable].at(0))
-  const sessions = room.book.size
+  const sessions = room.book.size()
   room.listingDue = !send(output, toMain.listing, [room.key, room.book.clock.locked, sessions], listing)
   if (!room.listingDue) room.sessionsTold = sessions
 }
@@ -101,7 +101,7 @@ function halt(worker: Worker, actor: Actor): void {
 }
 
 function shouldClose(room: ActiveRoom, nowMs: number): boolean {
-  const isEmpty = !room.isAwaited && room.book.size === 0
+  const isEmpty = !room.isAwaited && room.book.size() === 0
   if (!isEmpty) room.emptySinceMs = nowMs
   if (room.closing !== undefined) return !room.flushSkipped
   if (!isEmpty || room.arena.u32[(room.layout.base + atStays) >>> 2] === 1) return false

@@ -22,7 +22,7 @@ export interface SessionBook {
   readonly clock: Clock
   readonly random: { float(): number; int(below: number): number }
   readonly byId: ReadonlyMap<string, BookedSession>
-  readonly size: number
+  size(): number
   /** `key`: the words of a key that nobody can guess. */
   seed(key: Uint32Array): void
   has(slot: number): boolean
@@ -64,6 +64,36 @@ const nobody: readonly number[] = []
 
 export interface BookHooks { onOwnRow(slot: number): void; onEnd(slot: number): void }
 
+/** What sessions look at. A class below, for an object with accessors of its own is slow to look anything up in. */
+interface Seats { readonly bySlot: readonly (BookedSession | undefined)[]; readonly connection: NumberArray; readonly own: OwnRows; readonly player: AuthorTable | undefined; readonly hooks: BookHooks }
+
+class SeatedSession implements BookedSession {
+  readonly slot: number
+  readonly id: string
+  readonly user: Session['user']
+  readonly end: () => void
+  readonly #seats: Seats
+
+  constructor(seats: Seats, slot: number, id: string, user: Session['user']) {
+    this.slot = slot
+    this.id = id
+    this.user = user
+    this.#seats = seats
+    this.end = () => { if (!this.hasLeft) seats.hooks.onEnd(slot) }
+  }
+
+  get hasLeft(): boolean { return this.#seats.bySlot[this.slot] !== this }
+  get connected(): boolean { return !this.hasLeft && this.#seats.connection[this.slot] !== 0 }
+  get row(): number | undefined { return this.hasLeft ? undefined : this.#seats.own.get(this.slot) }
+  set row(value: number | undefined) {
+    if (this.hasLeft) return
+    const { player, own, hooks } = this.#seats
+    if (value !== undefined && !player?.has(value)) throw new RangeError('session.row: needs a living row of the schema\'s player table')
+    own.set(this.slot, value)
+    hooks.onOwnRow(this.slot)
+  }
+}
+
 export function createSessionBook(sessions: AuthorTable, room: AuthorTable, player: AuthorTable | undefined, hooks: BookHooks): SessionBook {
   const connection = engineColumn(sessions, 'connection'), appliedThrough = engineColumn(sessions, 'appliedThrough')
   const changedSeq = engineColumn(sessions, 'changedSeq'), joinedSeq = engineColumn(sessions, 'joinedSeq')
@@ -74,22 +104,10 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
   const byId = new Map<string, BookedSession>()
   const byConnection = new Map<number, number>()
   const clock = new RoomClock(room), { random, seed } = createRandom(room)
-  const own = createOwnRows(sessions, player)
+  const own = createOwnRows(sessions, player), seats: Seats = { bySlot, connection, own, player, hooks }
 
   const enroll = (slot: number): BookedSession => {
-    const session: BookedSession = {
-      slot, id: ids.get(slot), user: userOf(users.get(slot), ids.get(slot)),
-      get hasLeft() { return bySlot[slot] !== session },
-      get connected() { return !session.hasLeft && connection[slot] !== 0 },
-      get row() { return session.hasLeft ? undefined : own.get(slot) },
-      set row(value: number | undefined) {
-        if (session.hasLeft) return
-        if (value !== undefined && !player?.has(value)) throw new RangeError('session.row: needs a living row of the schema\'s player table')
-        own.set(slot, value)
-        hooks.onOwnRow(slot)
-      },
-      end: () => { if (!session.hasLeft) hooks.onEnd(slot) },
-    }
+    const session = new SeatedSession(seats, slot, ids.get(slot), userOf(users.get(slot), ids.get(slot)))
     bySlot[slot] = session
     byId.set(session.id, session)
     if (connection[slot] !== 0) byConnection.set(connection[slot], slot)
@@ -98,11 +116,11 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
   const isDropped = (slot: number): boolean => connection[slot] === 0
   return {
     clock, random, byId, seed,
-    get size() { return sessions.size },
+    size: () => sessions.rowsOf.size,
     has: (slot) => isAlive(sessions.rowsOf, slot),
-    awaitsFlush: () => sessions.size < sessions.capacity && !hasFree(sessions.rowsOf),
+    awaitsFlush: () => sessions.rowsOf.size < sessions.capacity && !hasFree(sessions.rowsOf),
     enter: (by, id, user, seq) => {
-      if (sessions.size >= sessions.capacity) return undefined
+      if (sessions.rowsOf.size >= sessions.capacity) return undefined
       return enroll(sessions.spawn({ sessionId: id, connection: by, user, joinedMs: clock.timeMs, joinedSeq: seq }))
     },
     leave: (slot) => {
@@ -219,49 +237,54 @@ function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): 
   }
 }
 
+/** One number of `$room`, with its mark. */
+interface Cell { readonly values: NumberArray; readonly column: number }
+
+const cellOf = (room: AuthorTable, name: string): Cell => ({ values: engineColumn(room, name), column: room.numberOf(name) })
+
 /** The one row of `$room`. A class, because accessors that each room makes for itself would give every clock a shape of its own, and what reads them would be compiled for none. */
 class RoomClock implements Clock {
   readonly #room; readonly #tick; readonly #timeMs; readonly #roomChangedSeq; readonly #order; readonly #locked; readonly #version; readonly #tablesHash
   constructor(room: AuthorTable) {
     this.#room = room
-    this.#tick = engineColumn(room, 'tick')
-    this.#timeMs = engineColumn(room, 'timeMs')
-    this.#roomChangedSeq = engineColumn(room, 'roomChangedSeq')
-    this.#order = engineColumn(room, 'order')
-    this.#locked = engineColumn(room, 'locked')
-    this.#version = engineColumn(room, 'version')
-    this.#tablesHash = engineColumn(room, 'tablesHash')
+    this.#tick = cellOf(room, 'tick')
+    this.#timeMs = cellOf(room, 'timeMs')
+    this.#roomChangedSeq = cellOf(room, 'roomChangedSeq')
+    this.#order = cellOf(room, 'order')
+    this.#locked = cellOf(room, 'locked')
+    this.#version = cellOf(room, 'version')
+    this.#tablesHash = cellOf(room, 'tablesHash')
   }
 
-  get tick() { return this.#tick[0] }
+  get tick() { return this.#tick.values[0] }
   set tick(value: number) { this.#write(this.#tick, value) }
-  get timeMs() { return this.#timeMs[0] }
+  get timeMs() { return this.#timeMs.values[0] }
   set timeMs(value: number) { this.#write(this.#timeMs, value) }
-  get roomChangedSeq() { return this.#roomChangedSeq[0] }
+  get roomChangedSeq() { return this.#roomChangedSeq.values[0] }
   set roomChangedSeq(value: number) { this.#write(this.#roomChangedSeq, value) }
-  get order() { return this.#order[0] }
+  get order() { return this.#order.values[0] }
   set order(value: number) { this.#write(this.#order, value) }
-  get locked() { return this.#locked[0] }
+  get locked() { return this.#locked.values[0] }
   set locked(value: number) { this.#write(this.#locked, value) }
-  get version() { return this.#version[0] }
+  get version() { return this.#version.values[0] }
   set version(value: number) { this.#write(this.#version, value) }
-  get tablesHash() { return this.#tablesHash[0] }
+  get tablesHash() { return this.#tablesHash.values[0] }
   set tablesHash(value: number) { this.#write(this.#tablesHash, value) }
 
-  #write(column: NumberArray, value: number): void {
-    column[0] = value
-    this.#room.touch(0)
+  #write({ values, column }: Cell, value: number): void {
+    values[0] = value
+    this.#room.touch(0, column)
   }
 }
 
 /** The room's random numbers: a key stream whose key and place are the room's state. */
 function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
-  const keyColumns = Array.from({ length: keyWords }, (_, n) => engineColumn(room, `random${n}`)), drawn = engineColumn(room, 'drawn')
+  const keyColumns = Array.from({ length: keyWords }, (_, n) => engineColumn(room, `random${n}`)), drawn = cellOf(room, 'drawn')
   const block = new Uint32Array(blockWords), key = new Uint32Array(keyWords)
   let inBlock = -1
   const next = (): number => {
-    const number = drawn[0]++, wanted = Math.floor(number / blockWords)
-    room.touch(0)
+    const number = drawn.values[0]++, wanted = Math.floor(number / blockWords)
+    room.touch(0, drawn.column)
     if (wanted !== inBlock) {
       for (let n = 0; n < keyWords; n++) key[n] = keyColumns[n][0]
       writeBlock(block, key, wanted)
@@ -273,7 +296,7 @@ function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
   return {
     seed: (words) => {
       for (let n = 0; n < keyWords; n++) keyColumns[n][0] = words[n]
-      drawn[0] = 0
+      drawn.values[0] = 0
       room.touch(0)
       inBlock = -1
     },

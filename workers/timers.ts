@@ -34,7 +34,7 @@ export function createTimers(tables: ReadonlyMap<string, AuthorTable>, clock: Cl
     if (tables.size === 0) return undefined
     let best: Armed | undefined
     for (const [name, table] of tables) {
-      if (table.size === 0) continue
+      if (table.rowsOf.size === 0) continue
       const due = engineColumn(table, '$due'), armed = engineColumn(table, '$armed')
       for (const row of table.rows()) {
         if (best !== undefined && (due[row] > best.due || (due[row] === best.due && armed[row] > best.order))) continue

@@ -10,6 +10,7 @@ import type { Arena } from '../src/memory/arena.js'
 import type { TableLayout } from '../src/memory/room-layout.js'
 import type { ActiveRoom } from './active-room.js'
 import { compareColumn, isMarkable, type TablePlan } from './plan.js'
+import { isColumnTouched } from './touch.js'
 
 /** `rows` of a column were left unmarked since the last look, `row` first. */
 export interface Unmarked { readonly table: string; readonly field: string; readonly row: number; readonly rows: number }
@@ -28,7 +29,7 @@ export function createVerify(onUnmarked: (room: ActiveRoom, found: Unmarked) => 
       const column = layout.columns[index]
       if (!isMarkable(column)) continue
       compareColumn(room.arena, layout, column, atScratch, words, false)
-      const { row, rows } = takeNew(room.arena, layout, known, words)
+      const { row, rows } = takeNew(room.arena, plan, index, known)
       if (rows > 0) onUnmarked(room, { table: layout.table.name, field: column.field.name, row, rows })
     }
   }
@@ -37,17 +38,22 @@ export function createVerify(onUnmarked: (room: ActiveRoom, found: Unmarked) => 
 /** The engine's own tables track touches too; who wrote past them is no author's affair. */
 const isEngines = ({ layout: { table: { name } } }: TablePlan): boolean => name.startsWith('$')
 
-/** How many rows in scratch lie in unmarked blocks and are not known yet, and the first of them. All that differ are known then. */
-function takeNew({ u32 }: Arena, { touched }: TableLayout, known: Uint32Array, words: number): { row: number; rows: number } {
+/** How many rows in scratch are unmarked, themselves or their `column`, and not known yet, and the first of them. All that differ are known then. */
+function takeNew(arena: Arena, { layout, marksColumns, words }: TablePlan, column: number, known: Uint32Array): { row: number; rows: number } {
   let row = -1, rows = 0
   for (let half = 0; half < words * 2; half++) {
-    // 32 rows are two blocks.
-    const marks = u32[(touched >>> 2) + (half >>> 4)] >>> (half & 15) * 2
-    const found = u32[(atScratch >>> 2) + half] & ~((marks & 1) * 0xffff | (marks >>> 1 & 1) * 0xffff_0000)
+    const marked = marksColumns ? -Number(isColumnTouched(arena, layout, column)) : markedRows(arena, layout, half)
+    const found = arena.u32[(atScratch >>> 2) + half] & ~marked
     for (let fresh = found & ~known[half]; fresh !== 0; fresh &= fresh - 1) {
       if (rows++ === 0) row = half * 32 + 31 - Math.clz32(fresh & -fresh)
     }
     known[half] = found
   }
   return { row, rows }
+}
+
+/** Of 32 rows, which are two blocks, those in marked ones. */
+function markedRows({ u32 }: Arena, { touched }: TableLayout, half: number): number {
+  const marks = u32[(touched >>> 2) + (half >>> 4)] >>> (half & 15) * 2
+  return (marks & 1) * 0xffff | (marks >>> 1 & 1) * 0xffff_0000
 }

@@ -62,7 +62,7 @@ export async function runLoop(worker: Worker): Promise<void> {
 const nextTurn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
 
 function tellTally({ tally, actors, tell }: Worker, nowMs: number): void {
-  const sessions = (type: string): number => [...actors.values()].reduce((sum, { room }) => room.type.name === type ? sum + room.book.size : sum, 0)
+  const sessions = (type: string): number => [...actors.values()].reduce((sum, { room }) => room.type.name === type ? sum + room.book.size() : sum, 0)
   tell(takeTally(tally, nowMs, getHeapStatistics().used_heap_size, sessions))
 }
 

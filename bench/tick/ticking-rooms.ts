@@ -89,7 +89,7 @@ export function createTickingRooms(entities: number, count: number, clock: Phase
   const tick = (index: number): number => {
     const actor = actors[index], { room } = actor
     // Its first tick lets the session in.
-    if (room.book.size > 0) sendInputs(index)
+    if (room.book.size() > 0) sendInputs(index)
     shared.turn = room.book.clock.tick
     clock?.begin('journal')
     drainInbox(inbox, handlers)

@@ -119,7 +119,7 @@ describe('following', () => {
     room.tables[1].spawn({ note: 'nobody was told' })
     stepDown(follower.actor)
     expectSame(owner, follower, seq)
-    expect([room.isFollowing, room.tables[1].size]).toEqual([true, owner.actor.room.tables[1].size])
+    expect([room.isFollowing, room.tables[1].rowsOf.size]).toEqual([true, owner.actor.room.tables[1].rowsOf.size])
   })
 
   it('following: a record that was changed anywhere is refused or taken whole, and nothing outside the room\'s own tables is written', { timeout: 60_000 }, () => {

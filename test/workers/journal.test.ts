@@ -20,7 +20,7 @@ describe('journal', () => {
     for (const client of clients) local.leave(client)
     for (let n = 0; n < 20; n++) local.turn()
     const { globals } = local.actor.room.author as unknown as { globals: { joined: number; left: number } }
-    expect([globals.joined, globals.left, local.actor.room.book.size]).toEqual([crowd - refused, crowd - refused, 0])
+    expect([globals.joined, globals.left, local.actor.room.book.size()]).toEqual([crowd - refused, crowd - refused, 0])
     expect(globals.joined).toBeGreaterThan(700)
   })
 
@@ -40,7 +40,7 @@ describe('journal', () => {
       local.turn()
       const last = local.join()
       local.turn()
-      expect([local.actor.room.book.size, last.slot, last.replication.state]).toEqual([1, 0, 'live'])
+      expect([local.actor.room.book.size(), last.slot, last.replication.state]).toEqual([1, 0, 'live'])
     })
   }
 
@@ -65,6 +65,6 @@ describe('journal', () => {
     local.join({}, client)
     local.turn()
     expect(routes()).toEqual([[seq + 1], [client.slot, routeFlags.joined]])
-    expect([room.book.size, (room.author as unknown as { globals: { joined: number } }).globals.joined]).toEqual([1, 1])
+    expect([room.book.size(), (room.author as unknown as { globals: { joined: number } }).globals.joined]).toEqual([1, 1])
   })
 })

@@ -20,7 +20,7 @@ describe('seats', () => {
         inside = local.join()
         local.turn()
         local.turn()
-        expect([inside.replication.state, inside.slot, local.actor.room.book.size]).toEqual(['live', 0, 1])
+        expect([inside.replication.state, inside.slot, local.actor.room.book.size()]).toEqual(['live', 0, 1])
       }
       expect(local.refused).toEqual([])
     })
@@ -37,7 +37,7 @@ describe('seats', () => {
       }
       // What came behind a join that had to wait is heard in the next turns.
       for (let turns = 0; turns < 12; turns++) local.turn()
-      expect([local.actor.room.book.size, local.refused], `SEED=${seed}`).toEqual([inside.length, []])
+      expect([local.actor.room.book.size(), local.refused], `SEED=${seed}`).toEqual([inside.length, []])
     }
   })
 })

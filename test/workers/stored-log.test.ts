@@ -101,7 +101,7 @@ describe('a stored log', () => {
     const third = createLocalRoom(module, undefined, {}, { state, records, at: positionOf(second) })
     third.join()
     for (let n = 0; n < 10; n++) busyTurn(third, int)
-    expect([third.errors, third.actor.room.tables[1].size > 0]).toEqual([[], true])
+    expect([third.errors, third.actor.room.tables[1].rowsOf.size > 0]).toEqual([[], true])
   })
 
   it('stored log: a record that is missing, doubled, out of order or another room\'s is refused, and so is a log that ends elsewhere or is none', () => {

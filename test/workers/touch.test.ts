@@ -1,5 +1,6 @@
 /** Tables that track touches: to clients they are what scanned ones are, as long as authors say what they write; and in development the engine says where they did not. */
 import { describe, expect, it } from 'vitest'
+import type { KasagiError } from '../../src/base/errors.js'
 import { nextInt, seedPrng } from '../../src/base/prng.js'
 import { keyWords } from '../../src/base/key-stream.js'
 import { applySection, openSection } from '../../src/client/apply.js'
@@ -35,10 +36,14 @@ const fields = {
   x: quantized(0, 100, 0.5), far: quantized(-1e4, 1e4, 0.25), tiny: quantized(0, 1, 0.01), y: f32, n: u8, big: f64, count: u32.to('server'),
   flag: bool, kind: choice('one', 'two', 'three'), name: text(12), tags: list(u8, 4), maybe: optional(u32), next: ref('things'),
 }
-const schemaOf = (track: 'scan' | 'touch') => defineSchema('tracked', { player: 'things', tables: { things: table(fields, { capacity, ids: true, track }) } })
+/** Of the table that can hold one row. */
+const soloFields = { x: quantized(0, 100, 0.5), n: u8, big: f64, flag: bool, name: text(12), tags: list(u8, 4) }
+const schemaOf = (track: 'scan' | 'touch') => defineSchema('tracked', { player: 'things', tables: { things: table(fields, { capacity, ids: true, track }), solo: table(soloFields, { capacity: 1, track }) } })
 type Things = Table<typeof fields, 'things'>
+type Solo = Table<typeof soloFields, 'solo'>
+interface Tables { readonly things: Things; readonly solo: Solo }
 const roomOf = (track: 'scan' | 'touch') => defineRoom(schemaOf(track), {
-  onCreate({ tables: { things } }) { for (let n = 0; n < 1100; n++) things.spawn({ x: n % 100, far: n, y: n, name: String(n) }) },
+  onCreate({ tables: { things, solo } }) { solo.spawn({}); for (let n = 0; n < 1100; n++) things.spawn({ x: n % 100, far: n, y: n, name: String(n) }) },
 })
 
 /** A room whose flushes, skipped ones and successors are asked for one by one, and what a client has decoded of it. */
@@ -67,6 +72,7 @@ function createRig(track: 'scan' | 'touch') {
     unmarked, replicas,
     room: () => actor.room,
     things: () => actor.room.tables[1].face as Things,
+    solo: () => actor.room.tables[2].face as Solo,
     /** `isFull`: nothing takes its record. */
     flush: (isFull = false) => {
       const before = committedSeq(arena, actor.room.layout), seq = flushRoom(isFull ? { ...flusher, output: { ...output, capacity: 8 } } : flusher, actor.room)
@@ -80,7 +86,9 @@ function createRig(track: 'scan' | 'touch') {
 }
 type Rig = ReturnType<typeof createRig>
 
-function seen({ replicas: [, replica] }: Rig): unknown[] {
+const seen = ({ replicas: [, things, solo] }: Rig): unknown[] => [...rowsOf(things), ...rowsOf(solo)]
+
+function rowsOf(replica: Rig['replicas'][number]): unknown[] {
   const context = { nowMs: () => 0, intervalMs: () => 1, mine: () => undefined, replica: () => replica }
   return Array.from({ length: replica.end }, (_, row) => replica.alive[row] === 0 ? undefined : [replica.ids[row], replica.generation[row], ...replica.columns.map((column) => readValue(column, row, context))])
 }
@@ -89,12 +97,13 @@ const state = new Uint32Array(4)
 const int = (below: number): number => nextInt(state, below)
 
 /** One operation as data, so that both rooms do the same. */
-function drawOperation(): (things: Things) => void {
-  const row = int(capacity), value = int(200), kind = int(9), id = `id${int(400)}`
-  const onLiving = (write: (things: Things) => void) => (things: Things): void => { if (things.has(row)) write(things) }
+function drawOperation(): (tables: Tables) => void {
+  const row = int(capacity), value = int(200), kind = int(14), id = `id${int(400)}`
+  const onLiving = (write: (things: Things) => void) => ({ things }: Tables): void => { if (things.has(row)) write(things) }
   const onView = (write: (view: Row<typeof fields>) => void) => onLiving((things) => write(things.at(row)))
+  const onSolo = (write: (view: Row<typeof soloFields>, solo: Solo) => void) => ({ solo }: Tables): void => { if (solo.size > 0) write(solo.at(0), solo) }
   switch (kind) {
-    case 0: return (things) => { if (things.size < 1300 && things.rowOf(id) === undefined) things.spawn({ x: value / 2, y: value, name: id }, { id }) }
+    case 0: return ({ things }) => { if (things.size < 1300 && things.rowOf(id) === undefined) things.spawn({ x: value / 2, y: value, name: id }, { id }) }
     case 1: return onLiving((things) => things.despawn(row))
     // Less than its step a time.
     case 2: return onLiving((things) => { things.x[row] += 0.11; things.tiny[row] += 0.003; things.touch(row) })
@@ -103,6 +112,12 @@ function drawOperation(): (things: Things) => void {
     case 5: return onView((view) => { view.n = value; view.flag = value > 100 })
     case 6: return onLiving((things) => { things.name.set(row, `t${value}`); things.kind.set(row, value > 100 ? 'two' : 'three') })
     case 7: return onLiving((things) => { things.tags.set(row, [value]); things.maybe.set(row, value > 100 ? value : null) })
+    // Its row is given out again only behind the flush that says that it is gone.
+    case 8: return ({ solo }) => { if (solo.size > 0) solo.despawn(0); else try { solo.spawn({ n: value, name: id }) } catch (error) { if ((error as KasagiError).code !== 'table-full') throw error } }
+    case 9: return onSolo((view) => { view.x = value / 2 })
+    case 10: return onSolo((view) => { view.n = value; view.flag = value > 100 })
+    case 11: return onSolo((view, solo) => { view.name = id; solo.tags.set(0, [value]) })
+    case 12: return onSolo((_, solo) => { solo.big[0] = value; solo.x[0] = value / 3; solo.touch(0) })
     default: return onLiving((things) => things.next.set(row, things.has(value) ? things.ref(value) : null))
   }
 }
@@ -115,7 +130,7 @@ describe('touch', () => {
     for (let n = 0; n < operations;) {
       const batch = Array.from({ length: int(20) }, drawOperation), end = int(12)
       n += batch.length + 1
-      for (const operation of batch) for (const rig of rigs) operation(rig.things())
+      for (const operation of batch) for (const rig of rigs) operation({ things: rig.things(), solo: rig.solo() })
       if (end === 0) for (const rig of rigs) rig.die()
       const [scanned, touched] = rigs.map((rig) => rig.flush(end < 4))
       expect(touched, `operation ${n}, SEED=${seed}`).toBe(scanned)
@@ -149,6 +164,19 @@ describe('touch', () => {
     things.y[700] = 3
     rig.flush()
     expect(rig.unmarked.slice(1)).toEqual([{ table: 'things', field: 'y', row: 700, rows: 1 }])
+  })
+
+  it('touch: of a table with one row, a column is compared if it is marked itself', () => {
+    const rig = createRig('touch'), soloSeen = (): unknown => (rowsOf(rig.replicas[2])[0] as unknown[]).slice(2, 5), seq = rig.flush()
+    const solo = rig.solo()
+    solo.big[0] = 7
+    solo.at(0).n = 3
+    expect(rig.flush()).toBe(seq + 1)
+    expect(soloSeen()).toEqual([0, 3, 0])
+    expect(rig.unmarked).toEqual([{ table: 'solo', field: 'big', row: 0, rows: 1 }])
+    solo.touch(0)
+    rig.flush()
+    expect(soloSeen()).toEqual([0, 3, 7])
   })
 
   it('touch: a row that does not live is refused by name, whether the table tracks or not', () => {
@@ -222,7 +250,7 @@ describe('touch', () => {
     expect(touched.full).toEqual(scanned.full)
     expect([touched.hash, touched.fullHash]).toEqual([scanned.hash, scanned.fullHash])
     const authors = ({ touchTables }: RoomType): string[] => [...touchTables].filter((name) => !name.startsWith('$'))
-    expect([authors(scanned), authors(touched)]).toEqual([[], ['things']])
+    expect([authors(scanned), authors(touched)]).toEqual([[], ['things', 'solo']])
   })
 
   it('touch: rows lose their owner with its session, though nobody marks them', () => {
