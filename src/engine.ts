@@ -13,7 +13,6 @@ import type { Config } from './config.js'
 import { toWorker, type CatalogEntry, type WorkerMessage } from './memory/crossing.js'
 import { createAdmission, overdue } from './server/admission.js'
 import { createAuth, type Auth } from './server/auth.js'
-import { createTraffic } from './server/broadcast.js'
 import { Catalogs } from './server/catalogs.js'
 import type { Client } from './server/client.js'
 import { giveUp, markedCode } from './server/deaths.js'
@@ -31,7 +30,7 @@ import { createMetrics, takeTally } from './server/metrics.js'
 import { originRule } from './server/origins.js'
 import { askAgain, resumeClient } from './server/catch-up.js'
 import { dismiss } from './server/outbox.js'
-import type { Outbox } from './server/own-words.js'
+import { createTraffic, type Outbox } from './server/own-words.js'
 import { createPool, type Pool } from './server/pool.js'
 import { listenToPeers } from './server/peers.js'
 import { createReports, type Reports } from './server/reports.js'
@@ -108,6 +107,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     await catalogs.complete
     checkDurability(parts.types, backplane)
     server = await listen(parts, options, catalogs)
+    parts.outbox.publish = server.publish
   } catch (error) {
     await stopWorkers(parts, pool)
     throw error
@@ -218,7 +218,7 @@ function createParts(given: Pick<Parts, 'options' | 'metrics' | 'reports'>, back
   const rooms = createRooms(links, backplane)
   const tokens = createTokens(secret.split(','))
   const outbox: Outbox = {
-    tokens, backlogBytes: config.backlogBytes, traffic: createTraffic(),
+    tokens, backlogBytes: config.backlogBytes, traffic: createTraffic(), publish: () => {},
     onResync: (kind) => metrics.resyncs.inc({ kind }), onWelcome: reports.welcomed, onDismiss: reports.ended,
     onSlow: (client) => reports.slow(client, client.socket.buffered()),
   }
@@ -226,7 +226,6 @@ function createParts(given: Pick<Parts, 'options' | 'metrics' | 'reports'>, back
     rooms, outbox, types, tokens, admission: createAdmission(config, auth),
     limits: { messageBytes: config.messageBytes, inputsPerSecond: config.inputsPerSecond, inputsBurst: config.inputsPerSecond * inputsBurstSeconds, roomsPerAddress: config.roomsPerAddress },
     refused: (client, code, detail = '') => reports.refused(client, code, detail),
-    countFrame: () => metrics.framesIn.inc(),
     countInput: (result) => metrics.inputs.inc({ result }),
     countMismatch: () => metrics.mismatches.inc(),
     lost: (client) => reports.ended(client, 'lost'),

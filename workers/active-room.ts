@@ -79,6 +79,8 @@ export interface ActiveRoom {
   waiting: Waiting[]
   /** Absolute time of the next turn, ms of the thread's clock; Infinity: only input wakes it. */
   dueMs: number
+  /** Until then there is nothing to do for it; 0: that is not known. */
+  restsUntilMs: number
   readonly ticksPerFlush: number
   ticksToFlush: number
   /** Live state is what is committed: what leaves now tells nothing that a successor would not know. */

@@ -102,7 +102,7 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
     appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,
     events: [], eventBytes: 0, missedEvents: 0, nacks: [], nackBytes: 0,
     refused: new Map(), moved: new Set(), joined: new Set(), left: new Map(), replaced: [], ownRows: new Set(), ending: new Set(), waiting: [],
-    dueMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), isAwaited: false, storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
+    dueMs: 0, restsUntilMs: 0, turnMs: 0, emptySinceMs: monotonicMs(), isAwaited: false, storeDueMs: monotonicMs() + type.definition.snapshotEveryMs, storeDueTick: 0,
     flushSkipped: false, isCommitted: true, closing: undefined, listingDue: true, sessionsTold: 0, isEnded: false,
     ticksPerFlush: tickHz === 0 ? 1 : Math.max(1, Math.round(tickHz / flushHz)), ticksToFlush: 1,
   }

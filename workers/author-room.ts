@@ -39,8 +39,8 @@ export function createAuthorRoom(room: ActiveRoom, timers: Timers, log: RoomLog)
     after: (ms: number, timer: string, arg?: Record<string, unknown>, key?: string | number) => timers.arm(timer, ms, arg, key),
     cancel: (timer: string, key?: string | number) => timers.cancel(timer, key),
     reject: (code: string, text = ''): never => { throw new Rejection(code, text) },
-    close: (reason = 'room-closed') => { room.closing ??= reason },
-    lock: (locked = true) => { book.clock.locked = locked ? 1 : 0; room.listingDue = true },
+    close: (reason = 'room-closed') => { room.closing ??= reason; room.restsUntilMs = 0 },
+    lock: (locked = true) => { book.clock.locked = locked ? 1 : 0; room.listingDue = true; room.restsUntilMs = 0 },
     start: () => { throw new TypeError(`${type.name}: tasks are not supported by this version`) },
   }
 }

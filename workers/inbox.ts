@@ -63,6 +63,8 @@ function moveRecord(ring: RingReader, at: number, handlers: InboxHandlers): bool
   const { u32 } = ring.views
   const key = u32[at >>> 2]
   const room = handlers.roomOf(key)
+  // Inputs wait for their room's tick.
+  if (room !== undefined && ring.kind !== toWorker.input) room.restsUntilMs = 0
   switch (ring.kind) {
     case toWorker.open: handlers.open(at, ring.bytes); break
     case toWorker.release: handlers.release(key); break

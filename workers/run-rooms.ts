@@ -27,15 +27,16 @@ export const retryMs = 1
 /** Every room that is due takes its turn; returns when the next one is. */
 export function runRooms(worker: Worker): number {
   let dueMs = Infinity
+  const beganMs = monotonicMs()
   for (const actor of worker.actors.values()) {
     const { room } = actor
+    if (beganMs < room.restsUntilMs) { dueMs = Math.min(dueMs, room.restsUntilMs); continue }
     const now = monotonicMs()
     if (room.isFollowing) {
       serve(worker, room)
       if (room.isSaveDue) saveRoom(worker, room, now)
       continue
     }
-    if (restsUntilDue(room, now)) { dueMs = Math.min(dueMs, room.dueMs); continue }
     if (room.hold === 'halting') halt(worker, actor)
     if (isDue(actor, now)) runTurn(worker, actor, now)
     if (room.isCommitted) serve(worker, room)
@@ -43,6 +44,7 @@ export function runRooms(worker: Worker): number {
     if (room.isSaveDue) saveRoom(worker, room, now)
     else if (isStoreDue(room, now)) handToStore(worker, room, now)
     if (shouldClose(room, now)) close(worker, actor)
+    room.restsUntilMs = restsUntilDue(room) ? room.dueMs : 0
     dueMs = Math.min(dueMs, room.flushSkipped ? now + retryMs : room.dueMs)
   }
   return dueMs
@@ -50,10 +52,10 @@ export function runRooms(worker: Worker): number {
 
 /**
  * Between its ticks nothing happens to a room, unless somebody waits for it: whatever else becomes due is looked at when it ticks. With many rooms most are
- * passed over in most turns of the loop.
+ * passed over in most turns of the loop, which reads one number of each. What the inbox brings it, inputs apart, and what its author's code says outside of a turn ends that.
  */
-function restsUntilDue(room: ActiveRoom, nowMs: number): boolean {
-  if (nowMs >= room.dueMs || room.type.definition.tickHz === 0 || room.flushSkipped || !room.isCommitted || room.listingDue) return false
+function restsUntilDue(room: ActiveRoom): boolean {
+  if (room.type.definition.tickHz === 0 || room.flushSkipped || !room.isCommitted || room.listingDue) return false
   return room.waiting.length === 0 && room.fetches.length === 0 && room.hold === 'none' && !room.isSaveDue && room.closing === undefined
 }
 

@@ -10,8 +10,9 @@ import { monotonicMs } from '../base/clock.js'
 import { snapshotKind, toWorker, wideWords } from '../memory/crossing.js'
 import { atSnapshotBusy } from '../memory/room-layout.js'
 import { storeWord } from '../memory/views.js'
-import { roomStream, sessionStream } from '../wire/section.js'
-import { writeNotice, writeResynced, writeWelcome } from '../wire/server-messages.js'
+import { readSectionPosition, roomStream, sessionStream } from '../wire/section.js'
+import { writeNotice, writeOwn, writeResynced, writeWelcome } from '../wire/server-messages.js'
+import { seat } from './broadcast.js'
 import type { Client, RoomEntry } from './client.js'
 import { tellSurely, wakeWorker, type SnapshotPost, type SnapshotTarget, type WorkerLink } from './worker-link.js'
 import { send, sendOwn, type Outbox } from './own-words.js'
@@ -55,9 +56,8 @@ export function deliverSnapshot(outbox: Outbox, room: RoomEntry, post: SnapshotP
 function begin(outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost, chunks: Uint8Array[]): void {
   const isJoin = client.state === 'joining', isKnown = !isJoin || client.request?.resume !== undefined
   const position = { epoch: post.epoch, seq: post.seq }
-  client.slot = target.slot
   client.asked = false
-  room.bySlot.set(target.slot, client)
+  seat(room, target.slot, client)
   client.owedThrough = target.lastInput
   if (isJoin) {
     client.appliedThrough = target.lastInput
@@ -66,9 +66,9 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
   if (isJoin) outbox.onWelcome(client)
   if (isKnown) outbox.onResync(post.kind === snapshotKind.sections ? 'sections' : 'snapshot')
   // Whoever has just come back reads it from the Welcome.
-  const rewound = !isJoin && client.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client) && !isOn(room.ownership.lineage, client)
-  Object.assign(client, position)
-  client.chunks = chunks
+  const rewound = !isJoin && client.at.epoch !== 0 && !leadsOver({ ...room, epoch: post.epoch }, client.at) && !isOn(room.ownership.lineage, client.at)
+  client.at = position
+  client.chunks = post.kind === snapshotKind.sections ? asFrames(client, chunks) : chunks
   client.state = 'catching'
   if (isJoin) client.issued = client.generation = target.generation + 1
   client.socket.cork(() => {
@@ -77,6 +77,17 @@ function begin(outbox: Outbox, room: RoomEntry, client: Client, target: Snapshot
     if (isKnown) send(outbox, client, writeResynced({ kind: post.kind, rewound, ...position }))
     handOut(outbox, client)
   })
+}
+
+/** Missed sections as the frames that they were part of: whoever got but a part of one would never ask for the rest. What an Own says of inputs, the client knows. */
+function asFrames({ appliedThrough: lastInput, durableTold: durableSeq }: Client, sections: readonly Uint8Array[]): Uint8Array[] {
+  const bySeq = new Map<number, { readonly epoch: number; readonly sections: Uint8Array[] }>()
+  for (const section of sections) {
+    const { epoch, seq } = readSectionPosition(section)
+    if (!bySeq.has(seq)) bySeq.set(seq, { epoch, sections: [] })
+    bySeq.get(seq)!.sections.push(section)
+  }
+  return [...bySeq].flatMap(([seq, { epoch, sections }]) => sections.length === 1 ? sections : [writeOwn({ epoch, seq, durableSeq, lastInput, wanted: 0, sections: sections.length }), ...sections])
 }
 
 const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: SnapshotTarget, post: SnapshotPost): Uint8Array => writeWelcome({
@@ -90,7 +101,7 @@ const welcome = (outbox: Outbox, room: RoomEntry, client: Client, target: Snapsh
 export function handOut(outbox: Outbox, client: Client): void {
   while (client.chunks.length > 0 && client.socket.buffered() <= outbox.backlogBytes) send(outbox, client, client.chunks.shift()!)
   if (client.chunks.length > 0 || client.state !== 'catching' || client.room === undefined) return
-  if (client.seq !== client.room.lastSeq) {
+  if (client.at.seq !== client.room.at.seq) {
     client.state = 'behind'
     return askResync(client)
   }
@@ -103,7 +114,7 @@ export function askResync(client: Client): void {
   const { room } = client
   if (room === undefined || client.asked || room.base === 0) return
   client.asked = true
-  tellSurely(room.link, toWorker.resync, [room.key, client.slot, ...wideWords(client.connection), ...wideWords(client.epoch), ...wideWords(client.seq)])
+  tellSurely(room.link, toWorker.resync, [room.key, client.slot, ...wideWords(client.connection), ...wideWords(client.at.epoch), ...wideWords(client.at.seq)])
 }
 
 /** The socket has taken what was queued. */

@@ -5,7 +5,7 @@
 import type { Forwarding } from '../backplane/forwarding.js'
 import type { Ownership } from '../backplane/protocol.js'
 import { connectionOf } from '../base/connection-number.js'
-import type { Lineage, Position } from '../base/lineage.js'
+import { start, type Lineage, type Position } from '../base/lineage.js'
 import type { CatalogEntry } from '../memory/crossing.js'
 import type { PeerBody } from '../wire/peer-messages.js'
 import type { NackMessage } from '../wire/server-messages.js'
@@ -37,6 +37,9 @@ export interface JoinRequest {
   readonly resume: { readonly claims: ResumeClaims; readonly epoch: number; readonly seq: number; readonly firstHeld: number; readonly lastSent: number } | undefined
 }
 
+/** What a record holds for one client alone. `own`: a section; `applied`: a new last input number, 0 if there is none. */
+export interface Due { readonly client: Client; own: Uint8Array | undefined; addressed: readonly Uint8Array[]; nacks: readonly NackMessage[]; applied: number }
+
 export interface Client {
   readonly socket: Socket
   /** What rooms on every instance call this connection. */
@@ -50,9 +53,8 @@ export interface Client {
   /** Undefined for a guest. */
   identity: Identity | undefined
   readonly openedMs: number
-  /** Position: the last frame it got. */
-  epoch: number
-  seq: number
+  /** The last frame it got; in step, its room's own position. */
+  at: Position
   /** The input number that was last asked for again: a hole is answered once, not for each input behind it. */
   holeAt: number
   /** Last input number that an Own has told it. */
@@ -60,6 +62,8 @@ export interface Client {
   /** The seq of its last Own, and what that called durable. */
   ownSeq: number
   durableTold: number
+  /** While a record is handed out: what it gets of it alone. */
+  due: Due | undefined
   /** What it is to be told as soon as it is live again: its last input number, and refusals, oldest first. */
   owedThrough: number
   owedNacks: NackMessage[]
@@ -128,7 +132,7 @@ export interface RoomEntry {
   base: number
   /** The last record that its worker has published, and the last one that clients were handed. */
   heardSeq: number
-  lastSeq: number
+  readonly at: { epoch: number; seq: number }
   tick: number
   parentEpoch: number
   forkSeq: number
@@ -137,8 +141,14 @@ export interface RoomEntry {
   /** Joins that wait for the room to open, or for somebody who runs it. */
   readonly pending: Set<Client>
   readonly clients: Map<number, Client>
-  /** Clients that get every frame, by slot. */
+  /** Clients that have a slot; how many of them are in step, and the others (broadcast.ts). */
   readonly bySlot: Map<number, Client>
+  inStep: number
+  readonly apart: Set<Client>
+  /** What clients in step subscribe to. */
+  readonly topic: string
+  /** Sent since their queues were looked at. */
+  unlookedBytes: number
   readonly opening: Opening
   /** What the room says of itself, as far as this thread was told. */
   listing: Readonly<Record<string, unknown>>
@@ -175,6 +185,6 @@ export interface RoomEntry {
 
 export const createClient = (socket: Socket, instance: number, budget: number, nowMs: number): Client => ({
   socket, connection: connectionOf(instance, socket.id), state: 'new', request: undefined, room: undefined, slot: -1, sessionId: '', userId: '', identity: undefined, openedMs: nowMs,
-  epoch: 0, seq: 0, holeAt: 0, appliedThrough: 0, ownSeq: 0, durableTold: 0, owedThrough: 0, owedNacks: [], wantsTables: false, routes: 0, full: [], joiningMs: 0, sentInMs: 0, issued: 0, generation: 0,
+  at: start, holeAt: 0, appliedThrough: 0, ownSeq: 0, durableTold: 0, due: undefined, owedThrough: 0, owedNacks: [], wantsTables: false, routes: 0, full: [], joiningMs: 0, sentInMs: 0, issued: 0, generation: 0,
   chunks: [], asked: false, budget, budgetMs: nowMs,
 })

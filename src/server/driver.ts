@@ -11,6 +11,7 @@ import { isOn, positionOf, upTo } from '../base/lineage.js'
 import { holds, toWorker, wideWords } from '../memory/crossing.js'
 import { atDurableSeq } from '../memory/room-layout.js'
 import { storeWide } from '../memory/views.js'
+import { standAt } from './broadcast.js'
 import type { RoomEntry } from './client.js'
 import { delist } from './directory.js'
 import { askClaim, askHandOver, askLoad, askRelease, askRenew, publishRecord, say, type Driver, type DriverHooks, type EffectOf, type RoomEffect, type RoomEvent } from './driver-calls.js'
@@ -92,7 +93,8 @@ function sayPresent(room: RoomEntry, { to, version, isDraining, hasReplica }: Ef
 /** From what the store gave, from the replica that is here, or anew. */
 function run({ hooks }: Driver, room: RoomEntry, { epoch, parentEpoch, forkSeq, isNew }: EffectOf<'run'>): void {
   const { loaded } = room
-  Object.assign(room, { parentEpoch, forkSeq, heardSeq: forkSeq, lastSeq: forkSeq })
+  standAt(room, forkSeq)
+  Object.assign(room, { parentEpoch, forkSeq, heardSeq: forkSeq })
   room.durableSeq = Math.max(room.durableSeq, forkSeq)
   if (loaded === undefined && room.isPlaced && !isNew) {
     tellSurely(room.link, toWorker.own, [room.key, ...wideWords(epoch)])

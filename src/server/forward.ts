@@ -98,7 +98,7 @@ export function sweepRoom(sessions: Sessions, room: RoomEntry, nowMs: number): v
 /** `isNew`: nobody has seen it before, so it may be refused. */
 export function forwardInput(sessions: Sessions, client: Client, input: ForwardedInput<InputBody, number>, isNew: boolean): void {
   const room = client.room!, { from, number, body } = input
-  if (tellOwner(room, toWorker.input, [client.slot, ...wideWords(client.connection), number, from, body.index], body.data)) return sessions.countInput('accepted')
+  if (tellOwner(room, toWorker.input, [client.slot, ...wideWords(client.connection), number, from, body.index], body.data)) { sessions.outbox.traffic.inputsAccepted++; return }
   const mayRefuse = isNew && room.ownership.role === 'owning'
   takeBack(room.forwarding, input, mayRefuse, monotonicMs())
   if (mayRefuse) nack(sessions, client, number, 'journal-full')

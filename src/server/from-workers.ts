@@ -192,7 +192,7 @@ function answerPeer(room: RoomEntry, { request: id, kind, epoch, seq, parentEpoc
       peers.send(to, room, { kind: 'state', request, position, lineage, tick, part, parts, data: data.subarray(part * partBytes, (part + 1) * partBytes) })
     }
   }
-  if (type.durability === 'ops-sync' && ownership.role !== 'following' && seq > room.lastSeq) room.answers.push({ seq, send })
+  if (type.durability === 'ops-sync' && ownership.role !== 'following' && seq > room.at.seq) room.answers.push({ seq, send })
   else send()
 }
 

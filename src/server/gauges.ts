@@ -5,7 +5,7 @@ import type { CatalogEntry } from '../memory/crossing.js'
 import { journalFill } from '../memory/journal.js'
 import { waitingBytes } from '../memory/ring.js'
 import type { Admission } from './admission.js'
-import type { Traffic } from './broadcast.js'
+import type { Traffic } from './own-words.js'
 import type { ClientState } from './client.js'
 import type { Metrics } from './metrics.js'
 import type { Rooms } from './rooms.js'
@@ -24,6 +24,9 @@ const clientStates: readonly ClientState[] = ['new', 'joining', 'live', 'catchin
 export function refreshGauges(metrics: Metrics, { links, rooms, types, traffic, admission }: GaugeSources): void {
   setTo(metrics.bytesOut, traffic.bytes)
   setTo(metrics.deliveries, traffic.deliveries)
+  setTo(metrics.framesIn, traffic.messagesIn)
+  metrics.inputs.remove({ result: 'accepted' })
+  metrics.inputs.inc({ result: 'accepted' }, traffic.inputsAccepted)
   const inState = new Map<ClientState, number>()
   for (const { state } of admission.clients) inState.set(state, (inState.get(state) ?? 0) + 1)
   for (const state of clientStates) metrics.clients.set({ state }, inState.get(state) ?? 0)

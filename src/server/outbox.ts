@@ -1,6 +1,7 @@
 /**
  * What leaves a room, in order: frames and acks. Main thread. Reads a record's head and routes only; its sections go to the sockets as views of the very
- * bytes that the worker wrote. When every client has been handed a record, its seq is released, and history may be overwritten up to there.
+ * bytes that the worker wrote: to clients in step by one publish (broadcast.ts), to whoever has something of its own or is apart one by one. When every client
+ * has been handed a record, its seq is released, and history may be overwritten up to there.
  */
 import { errorText } from '../base/error-texts.js'
 import { errorEntry } from '../base/errors.js'
@@ -11,17 +12,14 @@ import { heldInputsMax } from '../base/limits.js'
 import { snapshotKind } from '../memory/crossing.js'
 import { atReleasedSeq } from '../memory/room-layout.js'
 import { storeWide } from '../memory/views.js'
-import { readNacks, readReceivers, readRecordHead, readRoutes, readSections, recordAudience, routeFlags, type Route, type SectionRef } from '../wire/record.js'
+import { fallBehind, disband, isInStep, lookAtBacklogs, publishSection, seat, sendSection, stepIn } from './broadcast.js'
+import { readNacks, readReceivers, readRecordHead, readRoutes, readSections, recordAudience, routeFlags, type RecordHead, type Route, type SectionRef } from '../wire/record.js'
 import { roomStream } from '../wire/section.js'
 import { writeNotice, writeOwn, writeOwnInto, writeResynced, type NackMessage } from '../wire/server-messages.js'
-import { broadcastSection } from './broadcast.js'
-import type { Client, RoomEntry } from './client.js'
+import type { Client, Due, RoomEntry } from './client.js'
 import { leaveRoom } from './rooms.js'
 import { askResync } from './catch-up.js'
 import { durableOf, noteOwn, send, type Outbox } from './own-words.js'
-
-/** `applied`: a new last input number, 0 if there is none. */
-interface Due { own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: number }
 
 const ownScratch = new Uint8Array(256)
 const decoder = new TextDecoder()
@@ -30,31 +28,74 @@ const decoder = new TextDecoder()
 export function deliverRecord(outbox: Outbox, room: RoomEntry, address: number): void {
   const { arena } = room.link
   const head = readRecordHead(arena, address)
-  if (head.seq <= room.lastSeq) return
-  room.lastSeq = head.seq
-  room.tick = head.tick
-  room.parentEpoch = head.parentEpoch
-  room.forkSeq = head.forkSeq
+  if (head.seq <= room.at.seq) return
   const sections = readSections(arena, address)
   const routes = readRoutes(arena, address)
   const due = collectDue(room, address, sections, routes)
   const shared = sections.find(({ stream }) => stream === roomStream)
   const section = shared === undefined ? undefined : bytesOf(room, shared)
-  const isAnyDue = due.size > 0
-  for (const client of room.bySlot.values()) {
-    const own = isAnyDue ? due.get(client.slot) : undefined, isSilent = own === undefined && section === undefined
-    if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) { client.state = 'behind'; outbox.onSlow(client) }
-    if (client.state !== 'live' || !goesOn(outbox, client, head)) {
-      if (own !== undefined) owe(client, own.nacks)
-      continue
-    }
-    client.seq = head.seq
-    if (isSilent) continue
-    if (own === undefined) broadcastSection(outbox.traffic, client, section!)
-    else sendFrame(outbox, client, section, own, Math.max(head.durableSeq, durableOf(room)))
-  }
+  // A new epoch is told to each of them.
+  if (head.epoch !== room.at.epoch) disband(room)
+  lookAtBacklogs(outbox, room, bytesForClients(sections))
+  room.at.epoch = head.epoch
+  room.at.seq = head.seq
+  room.tick = head.tick
+  room.parentEpoch = head.parentEpoch
+  room.forkSeq = head.forkSeq
+  const durableSeq = Math.max(head.durableSeq, durableOf(room))
+  serveInStep(outbox, room, section, due, durableSeq)
+  if (room.apart.size > 0) serveApart(outbox, room, head, section, durableSeq)
+  for (const { client } of due) client.due = undefined
   enterAndLeave(outbox, room, routes)
   storeWide(arena, room.base + atReleasedSeq, head.seq)
+}
+
+/** More than any client gets of them. */
+function bytesForClients(sections: readonly SectionRef[]): number {
+  let sum = 0
+  for (const { audience, bytes } of sections) if (audience !== recordAudience.server) sum += bytes
+  return sum
+}
+
+/** Where more than one in so many has something of its own, each is sent to: to take a client out of a publish and back costs about what a send does. */
+const sendsPerPublish = 4
+
+function serveInStep(outbox: Outbox, room: RoomEntry, section: Uint8Array | undefined, due: readonly Due[], durableSeq: number): void {
+  let withOwn = 0
+  for (const { client } of due) if (isInStep(room, client)) withOwn++
+  if (section === undefined) {
+    for (const own of due) if (isInStep(room, own.client)) sendFrame(outbox, own, section, durableSeq)
+  } else if ((withOwn + 1) * sendsPerPublish <= room.inStep) {
+    // A frame leaves whole: whoever gets more than the section gets all of it by itself.
+    for (const { client } of due) if (isInStep(room, client)) client.socket.unsubscribe(room.topic)
+    publishSection(outbox, room, section, room.inStep - withOwn)
+    for (const own of due) {
+      if (!isInStep(room, own.client)) continue
+      sendFrame(outbox, own, section, durableSeq)
+      own.client.socket.subscribe(room.topic)
+    }
+  } else if (room.inStep > 0) {
+    for (const client of room.bySlot.values()) {
+      if (!isInStep(room, client)) continue
+      if (client.due === undefined) sendSection(outbox, client, section)
+      else sendFrame(outbox, client.due, section, durableSeq)
+    }
+  }
+}
+
+/** Whoever is live among them is in step with this record. */
+function serveApart(outbox: Outbox, room: RoomEntry, head: RecordHead, section: Uint8Array | undefined, durableSeq: number): void {
+  for (const client of room.apart) {
+    const { due } = client, isSilent = due === undefined && section === undefined
+    if (client.state === 'live' && !isSilent && client.socket.buffered() > outbox.backlogBytes) fallBehind(outbox, room, client)
+    if (client.state !== 'live' || !goesOn(outbox, client, head)) {
+      if (due !== undefined) owe(client, due.nacks)
+      continue
+    }
+    stepIn(room, client)
+    if (due !== undefined) sendFrame(outbox, due, section, durableSeq)
+    else if (section !== undefined) sendSection(outbox, client, section)
+  }
 }
 
 /** Own records up to `seq` may be told: to clients, and to those who asked for them. */
@@ -66,10 +107,9 @@ export function deliverOwn(outbox: Outbox, room: RoomEntry, seq: number): void {
 
 /** A live client that has seen everything up to the fork of a new epoch goes on in it, and is told; any other is behind. */
 function goesOn(outbox: Outbox, client: Client, head: Fork): boolean {
-  if (client.epoch === head.epoch) return true
-  if (leadsOver(head, client)) {
-    client.epoch = head.epoch
-    send(outbox, client, writeResynced({ kind: snapshotKind.sections, epoch: client.epoch, seq: client.seq }))
+  if (client.at.epoch === head.epoch) return true
+  if (leadsOver(head, client.at)) {
+    send(outbox, client, writeResynced({ kind: snapshotKind.sections, epoch: head.epoch, seq: client.at.seq }))
     return true
   }
   client.state = 'behind'
@@ -79,53 +119,71 @@ function goesOn(outbox: Outbox, client: Client, head: Fork): boolean {
 
 const bytesOf = ({ link }: RoomEntry, { address, bytes }: SectionRef): Uint8Array => link.arena.u8.subarray(address, address + bytes)
 
-/** What is due to single clients, by slot. */
-function collectDue(room: RoomEntry, address: number, sections: readonly SectionRef[], routes: readonly Route[]): Map<number, Due> {
-  const due = new Map<number, Due>(), nowMs = routes.length === 0 ? 0 : monotonicMs()
-  const of = (slot: number): Due => {
-    let entry = due.get(slot)
-    if (entry === undefined) due.set(slot, entry = { own: undefined, addressed: [], nacks: [], applied: 0 })
-    return entry
+const nothing: readonly never[] = []
+
+/** What is due to single clients; each knows its own. */
+function collectDue(room: RoomEntry, address: number, sections: readonly SectionRef[], routes: readonly Route[]): readonly Due[] {
+  const { arena } = room.link, nacks = readNacks(arena, address), receivers = readReceivers(arena, address)
+  if (routes.length + nacks.length + receivers.length === 0) return nothing
+  const due: Due[] = [], nowMs = monotonicMs()
+  const of = (client: Client): Due => {
+    if (client.due === undefined) due.push(client.due = { client, own: undefined, addressed: nothing, nacks: nothing, applied: 0 })
+    return client.due
   }
   for (const route of routes) {
     const client = room.bySlot.get(route.slot)
     if (client?.connection !== route.connection || (route.flags & routeFlags.left) !== 0) continue
-    const entry = of(route.slot)
+    const entry = of(client)
     if (route.section >= 0) entry.own = bytesOf(room, sections[route.section])
     if (route.appliedThrough > client.appliedThrough) entry.applied = route.appliedThrough
     moveLane(room.forwarding, client.connection, route.appliedThrough, nowMs)
   }
-  for (const { slot, number, address: at, bytes } of readNacks(room.link.arena, address)) {
-    const [code, text] = decoder.decode(room.link.arena.u8.slice(at, at + bytes)).split('\n')
-    of(slot).nacks.push({ number, code, text: text ?? '' })
+  for (const { slot, number, address: at, bytes } of nacks) {
+    const client = room.bySlot.get(slot)
+    if (client === undefined) continue
+    const [code, text] = decoder.decode(arena.u8.slice(at, at + bytes)).split('\n'), entry = of(client)
+    entry.nacks = [...entry.nacks, { number, code, text: text ?? '' }]
   }
-  for (const { slot, section } of readReceivers(room.link.arena, address)) {
-    if (sections[section].audience === recordAudience.some) of(slot).addressed.push(bytesOf(room, sections[section]))
+  for (const { slot, section } of receivers) {
+    const client = room.bySlot.get(slot)
+    if (client === undefined || sections[section].audience !== recordAudience.some) continue
+    const entry = of(client)
+    entry.addressed = [...entry.addressed, bytesOf(room, sections[section])]
   }
   return due
 }
 
+/** The frame that is being sent. One object and one function, used again: with an input a tick every client has something of its own. */
+const frame: { outbox: Outbox; due: Due; section: Uint8Array | undefined; durableSeq: number } = { outbox: undefined!, due: undefined!, section: undefined, durableSeq: 0 }
+
 /** A frame with something of the client's own: Own first, then its sections, in one cork. */
-function sendFrame(outbox: Outbox, client: Client, section: Uint8Array | undefined, due: Due, durableSeq: number): void {
-  const messages: Uint8Array[] = []
-  if (section !== undefined) messages.push(section)
-  if (due.own !== undefined) messages.push(due.own)
-  messages.push(...due.addressed)
-  if (messages.length === 0 && due.applied === 0 && due.nacks.length === 0) return
-  client.appliedThrough = Math.max(client.appliedThrough, due.applied)
-  client.socket.cork(() => {
-    if (messages.length !== 1 || due.applied !== 0 || due.nacks.length > 0) {
-      noteOwn(client, durableSeq)
-      send(outbox, client, ownMessage(client, due, durableSeq, messages.length))
-    }
-    for (const message of messages) send(outbox, client, message)
-  })
+function sendFrame(outbox: Outbox, due: Due, section: Uint8Array | undefined, durableSeq: number): void {
+  const { client, own, addressed, nacks, applied } = due
+  if (section === undefined && own === undefined && addressed.length === 0 && applied === 0 && nacks.length === 0) return
+  client.appliedThrough = Math.max(client.appliedThrough, applied)
+  frame.outbox = outbox
+  frame.due = due
+  frame.section = section
+  frame.durableSeq = durableSeq
+  client.socket.cork(writeFrame)
   outbox.traffic.deliveries++
 }
 
-function ownMessage(client: Client, due: Due, durableSeq: number, sections: number): Uint8Array {
-  const own = { epoch: client.epoch, seq: client.seq, durableSeq, lastInput: client.appliedThrough, wanted: 0, sections }
-  return due.nacks.length > 0 ? writeOwn({ ...own, nacks: due.nacks }) : ownScratch.subarray(0, writeOwnInto(ownScratch, own))
+function writeFrame(): void {
+  const { outbox, section, durableSeq, due: { client, own, addressed, nacks, applied } } = frame
+  const sections = (section === undefined ? 0 : 1) + (own === undefined ? 0 : 1) + addressed.length
+  if (sections !== 1 || applied !== 0 || nacks.length > 0) {
+    noteOwn(client, durableSeq)
+    send(outbox, client, ownMessage(client, nacks, durableSeq, sections))
+  }
+  if (section !== undefined) send(outbox, client, section)
+  if (own !== undefined) send(outbox, client, own)
+  for (const message of addressed) send(outbox, client, message)
+}
+
+function ownMessage({ at: { epoch, seq }, appliedThrough: lastInput }: Client, nacks: readonly NackMessage[], durableSeq: number, sections: number): Uint8Array {
+  const own = { epoch, seq, durableSeq, lastInput, wanted: 0, sections }
+  return nacks.length > 0 ? writeOwn({ ...own, nacks }) : ownScratch.subarray(0, writeOwnInto(ownScratch, own))
 }
 
 /** Refusals for a client that is being caught up wait until it is. Of more than it can still hold inputs, the oldest go untold. */
@@ -137,18 +195,17 @@ function owe(client: Client, nacks: readonly NackMessage[]): void {
 /** Sessions that the record says have joined, come back, moved on or left. */
 function enterAndLeave(outbox: Outbox, room: RoomEntry, routes: readonly Route[]): void {
   for (const { slot, connection, flags } of routes) {
-    const client = room.clients.get(connection)
+    // Most speak of an input that was applied.
+    const client = flags === 0 ? undefined : room.clients.get(connection)
     if (client === undefined) continue
     if ((flags & routeFlags.joined) !== 0) {
-      client.slot = slot
-      room.bySlot.set(slot, client)
+      seat(room, slot, client)
       // What was asked of an earlier state of the room was asked in vain.
       client.asked = false
       if (client.state !== 'live') askResync(client)
     } else if ((flags & routeFlags.replaced) !== 0) {
       dismiss(outbox, client, 'replaced')
     } else if ((flags & routeFlags.left) !== 0) {
-      if (room.bySlot.get(slot) === client) room.bySlot.delete(slot)
       dismiss(outbox, client, (flags & routeFlags.closing) !== 0 ? 'room-closed' : 'session-ended')
     }
   }

@@ -2,13 +2,19 @@
 import { errorText } from '../base/error-texts.js'
 import type { ErrorCode } from '../base/errors.js'
 import { writeNotice, writeOwn, type NackMessage } from '../wire/server-messages.js'
-import type { Traffic } from './broadcast.js'
 import type { Client, RoomEntry } from './client.js'
 import type { Tokens } from './tokens.js'
+
+/** Counted without labels in the hot path; metrics read it. */
+export interface Traffic { bytes: number; deliveries: number; messagesIn: number; inputsAccepted: number }
+
+export const createTraffic = (): Traffic => ({ bytes: 0, deliveries: 0, messagesIn: 0, inputsAccepted: 0 })
 
 export interface Outbox {
   readonly backlogBytes: number
   readonly traffic: Traffic
+  /** Sends a message to all who subscribe to a topic. */
+  publish(topic: string, message: Uint8Array): void
   readonly tokens: Tokens
   onResync(kind: 'sections' | 'snapshot'): void
   /** It has joined, or come back. */
@@ -28,13 +34,13 @@ export function send(outbox: Outbox, client: Client, message: Uint8Array): void 
 export const durableOf = ({ type, durableSeq }: RoomEntry): number => type.durability.startsWith('ops') ? durableSeq : 0
 
 export function noteOwn(client: Client, durableSeq: number): void {
-  client.ownSeq = client.seq
+  client.ownSeq = client.at.seq
   client.durableTold = durableSeq
 }
 
 /** A number of the client's is answered without a record: refused before the journal, or asked for again. */
 export function sendOwn(outbox: Outbox, client: Client, nacks: readonly NackMessage[], wanted: number): void {
-  const { room, epoch, seq, appliedThrough: lastInput } = client
+  const { room, at: { epoch, seq }, appliedThrough: lastInput } = client
   const durableSeq = room !== undefined && room.type.durability.startsWith('ops') ? room.durableSeq : seq
   noteOwn(client, durableSeq)
   send(outbox, client, writeOwn({ epoch, seq, durableSeq, lastInput, wanted, sections: 0, nacks }))

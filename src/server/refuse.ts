@@ -19,8 +19,8 @@ export interface Sessions {
   readonly admission: Admission
   /** Counts a refusal and logs it, within bounds. */
   refused(client: Client, code: ErrorCode, detail?: string): void
-  countFrame(bytes: number): void
-  countInput(result: 'accepted' | 'repeated' | 'refused' | 'hole'): void
+  /** Those that are accepted are counted with the traffic. */
+  countInput(result: 'repeated' | 'refused' | 'hole'): void
   /** A client's state differs from the room's, or a section made no sense to it. */
   countMismatch(): void
   /** A connection has ended by itself. */

@@ -16,6 +16,7 @@ import { defaultOf } from '../schema/values.js'
 import { storeWide, storeWord } from '../memory/views.js'
 import { packToBytes, unpackMatch } from '../wire/fields.js'
 import { writePeer } from '../wire/peer-messages.js'
+import { disband, standAt, unseat } from './broadcast.js'
 import type { Client, Opening, Peers, RoomEntry } from './client.js'
 import type { ListedRoom } from './directory.js'
 import { createDriver, storeRoom } from './driver.js'
@@ -71,7 +72,7 @@ export function openRoomEntry(rooms: Rooms, id: string, type: CatalogEntry, open
   const entry: RoomEntry = {
     id, type, peers: rooms.peers, forwarding: createForwarding(), key: rooms.nextKey++, state: 'opening', link: links[first], isPlaced: false, places, base: 0,
     ownership: createOwnership({ instance, version, leaseMs, durability, whenDetached, random: rooms.random, continues }),
-    heardSeq: 0, lastSeq: 0, tick: 0, parentEpoch: 0, forkSeq: 0, begin: undefined, pending: new Set(), clients: new Map(), bySlot: new Map(), opening, isLocked: false, sessions: 0, enlistedMs: -Infinity,
+    heardSeq: 0, at: { epoch: 0, seq: 0 }, tick: 0, parentEpoch: 0, forkSeq: 0, begin: undefined, pending: new Set(), clients: new Map(), bySlot: new Map(), inStep: 0, apart: new Set(), topic: `room:${id}`, unlookedBytes: 0, opening, isLocked: false, sessions: 0, enlistedMs: -Infinity,
     listing: listingOf(type, opening.match), undelivered: [], outgoing: new Map(), durableSeq: 0, storedSeq: 0, loaded: undefined, afterStore: undefined,
     fetches: new Map(), answers: [], arriving: undefined, isDetached: false, attachedEpoch: 0, unfollow: () => {}, idleSinceMs: Infinity,
   }
@@ -134,7 +135,8 @@ export function adoptState(rooms: Rooms, entry: RoomEntry, state: Uint8Array): v
   const { ownership } = entry, fork = ownership.lineage.at(-1) ?? { epoch: 0, parentEpoch: 0, forkSeq: 0 }, { seq } = ownership.position!
   dropBlock(rooms, entry)
   entry.begin = { ...fork, seq, follows: true, stored: { state, records: [] } }
-  Object.assign(entry, { heardSeq: seq, lastSeq: seq, parentEpoch: fork.parentEpoch, forkSeq: fork.forkSeq, loaded: undefined })
+  standAt(entry, seq)
+  Object.assign(entry, { heardSeq: seq, parentEpoch: fork.parentEpoch, forkSeq: fork.forkSeq, loaded: undefined })
   beginRoom(rooms, entry)
 }
 
@@ -149,6 +151,7 @@ export function dropBlock(rooms: Rooms, entry: RoomEntry): void {
   if (entry.state === 'open') entry.state = 'opening'
   entry.undelivered.length = entry.answers.length = 0
   entry.fetches.clear()
+  disband(entry)
   for (const client of entry.bySlot.values()) {
     client.asked = false
     if (client.state === 'live' || client.state === 'catching') client.state = 'behind'
@@ -195,7 +198,7 @@ export function detachClient(client: Client): RoomEntry | undefined {
   if (room === undefined) return undefined
   client.room = undefined
   room.clients.delete(client.connection)
-  if (room.bySlot.get(client.slot) === client) room.bySlot.delete(client.slot)
+  unseat(room, client)
   room.pending.delete(client)
   closeLane(room.forwarding, client.connection)
   return room

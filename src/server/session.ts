@@ -21,6 +21,7 @@ import { createClient, type Client, type InputBody, type JoinRequest, type RoomE
 import { findListed } from './directory.js'
 import { isPerhapsElsewhere, roomFor } from './find-room.js'
 import { forwardInput, sendPending } from './forward.js'
+import { stepOut } from './broadcast.js'
 import { askResync } from './catch-up.js'
 import { dismiss } from './outbox.js'
 import { sendOwn } from './own-words.js'
@@ -47,7 +48,7 @@ export function closeConnection({ admission, lost }: Sessions, client: Client): 
 }
 
 export function receive(sessions: Sessions, client: Client, bytes: Uint8Array): void {
-  sessions.countFrame(bytes.length)
+  sessions.outbox.traffic.messagesIn++
   if (client.state === 'gone') return
   if (bytes.length > sessions.limits.messageBytes) return refuse(sessions, client, 'too-large')
   if (!spend(sessions, client)) return
@@ -112,7 +113,7 @@ function admit(sessions: Sessions, client: Client, wanted: Omit<JoinRequest, 'us
   client.identity = identity
   client.sessionId = resume?.claims.sessionId ?? randomUUID().slice(0, 23)
   client.userId = identity?.id ?? client.sessionId
-  Object.assign(client, { epoch: resume?.epoch ?? 0, seq: resume?.seq ?? 0 })
+  client.at = { epoch: resume?.epoch ?? 0, seq: resume?.seq ?? 0 }
   client.request = { ...wanted, user: identity?.json ?? JSON.stringify({ id: client.userId }) }
   findRoom(sessions, client, client.request)
 }
@@ -189,7 +190,7 @@ function input(sessions: Sessions, client: Client, { number, input: index, data 
       return sendOwn(sessions.outbox, client, [], verdict.number)
     case 'refuse': return nack(sessions, client, number, isRefused ? 'rate-limited' : 'journal-full')
     case 'forget': return
-    case 'held': body.data = data.slice(); return sessions.countInput('accepted')
+    case 'held': body.data = data.slice(); sessions.outbox.traffic.inputsAccepted++; return
     case 'forward': return forwardInput(sessions, client, verdict.input, true)
   }
 }
@@ -204,8 +205,8 @@ function resync(sessions: Sessions, client: Client, message: Of<'resync'>): void
   if (client.state !== 'live') return
   // Nobody's position: it wants a snapshot, whatever it has.
   if (message.epoch === 0 && message.seq === 0) sessions.countMismatch()
-  client.epoch = message.epoch
-  client.seq = message.seq
+  stepOut(client.room!, client)
+  client.at = { epoch: message.epoch, seq: message.seq }
   client.state = 'behind'
   askResync(client)
 }

@@ -14,6 +14,10 @@ export interface Socket {
   data: unknown
   /** Sends one binary message; `bytes` may be a view of shared memory and is copied before this returns. False once closed. */
   send(bytes: Uint8Array): boolean
+  /** Gets what is published to `topic` from now on, in order with what is sent to it. */
+  subscribe(topic: string): void
+  /** What was published before still comes. */
+  unsubscribe(topic: string): void
   /** Sends inside `write` leave together. */
   cork(write: () => void): void
   /** Bytes that the kernel has not yet taken. */
@@ -54,6 +58,8 @@ export interface SocketServer {
   readonly port: number
   /** The library's name, for people. */
   readonly kind: string
+  /** Sends one binary message to all who subscribe to `topic`; `bytes` as for `send`. It leaves at the end of this turn of the event loop at the latest. */
+  publish(topic: string, bytes: Uint8Array): void
   /** Takes no more connections; those that are open go on. */
   stopListening(): void
   /** Ends everything. */

@@ -12,7 +12,7 @@ type Uws = typeof import('uWebSockets.js')
 // The library's types declare these as const enums or not at all; they are part of its documented API.
 const exclusive = 1 // LIBUS_LISTEN_EXCLUSIVE_PORT
 const noCompression = 0 // DISABLED
-const sentWhole = 1
+const dropped = 2
 type ListenOnHost = (this: TemplatedApp, host: string, port: number, options: number, done: (listening: unknown) => void) => void
 interface Held { socket: UwsSocket }
 
@@ -30,6 +30,7 @@ export async function listenSockets(options: SocketOptions, handlers: SocketHand
   let closed = false
   const stopListening = (): void => { if (!closed) uws.us_listen_socket_close(token); closed = true }
   return {
+    publish: (topic, bytes) => { if (!closed) app.publish(topic, bytes as Uint8Array<ArrayBuffer>, true) },
     port: uws.us_socket_local_port(token as Parameters<Uws['us_socket_local_port']>[0]), kind: 'uWebSockets.js', stopListening,
     close: () => { closed = true; app.close() },
   }
@@ -49,34 +50,22 @@ async function loadLibrary(): Promise<Uws> {
 
 const decoder = new TextDecoder()
 
-interface UwsSocket extends Socket {
-  isOpen: boolean
-  /** The kernel may not have taken all that was sent: only then the library is asked. */
-  mayLag: boolean
-}
+interface UwsSocket extends Socket { isOpen: boolean }
 
 function createSocket(ws: WebSocket<Held>): UwsSocket {
   const address = decoder.decode(ws.getRemoteAddressAsText())
   return {
-    id: nextSocketId(), address, data: undefined, isOpen: true, mayLag: true,
+    id: nextSocketId(), address, data: undefined, isOpen: true,
     send(bytes) {
       if (!this.isOpen) return false
-      const status = ws.send(bytes as Uint8Array<ArrayBuffer>, true)
-      if (status !== sentWhole) this.mayLag = true
-      return status !== 2
+      return ws.send(bytes as Uint8Array<ArrayBuffer>, true) !== dropped
     },
+    subscribe(topic) { if (this.isOpen) ws.subscribe(topic) },
+    unsubscribe(topic) { if (this.isOpen) ws.unsubscribe(topic) },
     cork(write) {
-      if (!this.isOpen) return
-      ws.cork(write)
-      // What it holds back until here leaves without a word.
-      this.mayLag = true
+      if (this.isOpen) ws.cork(write)
     },
-    buffered() {
-      if (!this.isOpen || !this.mayLag) return 0
-      const bytes = ws.getBufferedAmount()
-      this.mayLag = bytes > 0
-      return bytes
-    },
+    buffered() { return this.isOpen ? ws.getBufferedAmount() : 0 },
     end(code, reason) { if (this.isOpen) ws.end(code, closeReason(reason)) },
   }
 }
@@ -106,14 +95,8 @@ function serveSockets(app: TemplatedApp, options: SocketOptions, handlers: Socke
       const { socket } = ws.getUserData()
       if (isBinary) handlers.message(socket, new Uint8Array(message))
       else handlers.text(socket)
-      // It is corked while it is called.
-      socket.mayLag = true
     },
-    drain: (ws) => {
-      const { socket } = ws.getUserData()
-      handlers.drain(socket)
-      socket.mayLag = true
-    },
+    drain: (ws) => handlers.drain(ws.getUserData().socket),
     close: (ws) => {
       const { socket } = ws.getUserData()
       Object.assign(socket, { isOpen: false })

@@ -28,6 +28,8 @@ interface Parts {
   readonly handlers: SocketHandlers
   readonly upgrader: WebSocketServer
   readonly open: Set<Held>
+  /** Who subscribes to what. */
+  readonly topics: Map<string, Set<Socket>>
 }
 
 /** How often connections are looked at, and after how much silence they are asked for a sign of life. */
@@ -37,7 +39,7 @@ const pingAfterSeconds = idleTimeoutSeconds - sweepSeconds
 /** Listens. Rejects with KasagiError `port-busy`, or `bad-option` where this address cannot be listened on. */
 export async function listenSockets(options: SocketOptions, handlers: SocketHandlers): Promise<SocketServer> {
   const upgrader = new WebSocketServer({ noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload: payloadBytesMax(options) })
-  const parts: Parts = { options, handlers, upgrader, open: new Set() }
+  const parts: Parts = { options, handlers, upgrader, open: new Set(), topics: new Map() }
   const server = createHttpServer(options)
   const streams = new Set<Stream>()
   server.on('connection', (stream: Stream) => {
@@ -48,6 +50,7 @@ export async function listenSockets(options: SocketOptions, handlers: SocketHand
   const port = await listen(server, options)
   const sweeping = setInterval(sweep, sweepSeconds * 1000, parts.open).unref()
   return {
+    publish: (topic, bytes) => { for (const socket of parts.topics.get(topic) ?? []) socket.send(bytes) },
     port, kind: 'ws', stopListening: () => { server.close() },
     close: () => {
       clearInterval(sweeping)
@@ -74,7 +77,8 @@ function listen(server: Server, { host, port }: SocketOptions): Promise<number> 
   })
 }
 
-function upgrade({ options, handlers, upgrader, open }: Parts, request: IncomingMessage, stream: Stream, head: Buffer): void {
+function upgrade(parts: Parts, request: IncomingMessage, stream: Stream, head: Buffer): void {
+  const { options, handlers, upgrader, open } = parts
   stream.on('error', () => stream.destroy())
   const { upgrade: protocol, origin = '', host = '', 'sec-websocket-key': key } = request.headers
   // Node hands over every request that asks for any other protocol; such as ask for another than ours are plain HTTP.
@@ -85,7 +89,7 @@ function upgrade({ options, handlers, upgrader, open }: Parts, request: Incoming
     return
   }
   upgrader.handleUpgrade(request, stream, head, (ws) => {
-    const held = createHeld(ws, stream, handlers, open)
+    const held = createHeld(ws, stream, parts)
     open.add(held)
     apart(() => handlers.open(held.socket))
   })
@@ -104,13 +108,14 @@ function apart(run: () => void): void {
   try { run() } catch (error) { queueMicrotask(() => { throw error }) }
 }
 
-function createHeld(ws: WebSocket, stream: Stream, handlers: SocketHandlers, open: Set<Held>): Held {
-  const socket = createSocket(ws, stream, () => apart(() => handlers.drain(socket)), () => held.finish())
+function createHeld(ws: WebSocket, stream: Stream, { handlers, open, topics }: Parts): Held {
+  const socket = createSocket(ws, stream, topics, () => apart(() => handlers.drain(socket)), () => held.finish())
   const held: Held = {
     ws, stream, socket, bytesHeard: 0, silentSeconds: 0,
     finish: () => {
       if (!open.delete(held)) return
       socket.isOpen = false
+      for (const topic of socket.subscribed) socket.unsubscribe(topic)
       apart(() => handlers.closed(socket))
     },
   }
@@ -124,7 +129,9 @@ function createHeld(ws: WebSocket, stream: Stream, handlers: SocketHandlers, ope
   return held
 }
 
-function createSocket(ws: WebSocket, stream: Stream, drained: () => void, finish: () => void): Socket & { isOpen: boolean } {
+interface WsSocket extends Socket { isOpen: boolean; readonly subscribed: Set<string> }
+
+function createSocket(ws: WebSocket, stream: Stream, topics: Map<string, Set<Socket>>, drained: () => void, finish: () => void): WsSocket {
   // The most bytes that were seen waiting since `drain` was last told: whoever may have seen them is told of fewer.
   let waiting = 0
   const look = (): number => {
@@ -140,8 +147,8 @@ function createSocket(ws: WebSocket, stream: Stream, drained: () => void, finish
   }
   // A pong behind the last message has no callback of ours; the stream tells when it too is taken.
   stream.on('drain', () => taken())
-  const socket: Socket & { isOpen: boolean } = {
-    id: nextSocketId(), address: stream.remoteAddress ?? '', data: undefined, isOpen: true,
+  const socket: WsSocket = {
+    id: nextSocketId(), address: stream.remoteAddress ?? '', data: undefined, isOpen: true, subscribed: new Set(),
     send(bytes) {
       if (!this.isOpen || ws.readyState !== ws.OPEN) return false
       // A copy, because the library queues by reference what the kernel does not take at once.
@@ -149,6 +156,18 @@ function createSocket(ws: WebSocket, stream: Stream, drained: () => void, finish
       // What waits for the end of a cork does not wait for the client.
       if (stream.writableCorked === 0) look()
       return true
+    },
+    subscribe(topic) {
+      if (!this.isOpen) return
+      this.subscribed.add(topic)
+      if (!topics.has(topic)) topics.set(topic, new Set())
+      topics.get(topic)!.add(socket)
+    },
+    unsubscribe(topic) {
+      if (!this.subscribed.delete(topic)) return
+      const subscribers = topics.get(topic)!
+      subscribers.delete(socket)
+      if (subscribers.size === 0) topics.delete(topic)
     },
     cork(write) {
       if (!this.isOpen) return

@@ -171,3 +171,10 @@ export function readSectionHead(views: WordViews, at: number): SectionHead {
   const wide = (word: number): number => u32[from + word] + u32[from + word + 1] * 0x1_0000_0000
   return { epoch: wide(0), seq: wide(2), prevSeq: wide(4), tick: u32[from + 6], stream: u32[from + 7] }
 }
+
+/** Epoch and seq of a section of our own, in bytes that lie anywhere. */
+export function readSectionPosition(section: Uint8Array): { readonly epoch: number; readonly seq: number } {
+  const view = new DataView(section.buffer, section.byteOffset, section.length), head = view.getUint32(0, true) + 4
+  const wide = (at: number): number => view.getUint32(head + at, true) + view.getUint32(head + at + 4, true) * 0x1_0000_0000
+  return { epoch: wide(0), seq: wide(8) }
+}

@@ -178,6 +178,56 @@ export function socketsSuite(name: string, listen: Listen, tls?: TlsFiles): void
       expect(got.map(([byte]) => byte)).toEqual([0, 1, 2])
     })
 
+    it(`${name}: what is published comes to who subscribes, in order with what is sent to it, whatever its length`, async () => {
+      const server = await begin(), clients = await Promise.all([server.client(), server.client(), server.client()]), [one, two, none] = server.sockets
+      const shared = new Uint8Array(new SharedArrayBuffer(40_000))
+      const publish = (topic: string, byte: number, length: number): void => {
+        shared.fill(byte)
+        server.server.publish(topic, shared.subarray(0, length))
+        shared.fill(255)
+      }
+      const send = (socket: Socket, byte: number): void => { socket.send(new Uint8Array([byte])) }
+      one.subscribe('a')
+      two.subscribe('a')
+      two.subscribe('b')
+      publish('a', 1, 100)
+      send(one, 2)
+      publish('a', 3, 30_000)
+      publish('b', 4, 10)
+      publish('a', 5, 10)
+      two.cork(() => { send(two, 6); publish('a', 7, 10); send(two, 8) })
+      // What waits for it still comes, and nothing that is published later.
+      publish('a', 9, 10)
+      two.unsubscribe('a')
+      publish('a', 10, 10)
+      two.subscribe('a')
+      publish('a', 11, 10)
+      two.unsubscribe('b')
+      publish('b', 12, 10)
+      two.unsubscribe('a')
+      send(none, 13)
+      await until(() => clients.map(({ got }) => got.length).join() === '8,9,1', 'all came', 5000)
+      expect(clients.map(({ got }) => got.map(([byte]) => byte))).toEqual([[1, 2, 3, 5, 7, 9, 10, 11], [1, 3, 4, 5, 6, 7, 8, 9, 11], [13]])
+    })
+
+    it(`${name}: who has ended is published nothing, and subscribes to nothing`, async () => {
+      const server = await begin(), ended = await server.client(), cut = await server.client(), { got } = await server.client()
+      for (const socket of server.sockets) socket.subscribe('a')
+      server.sockets[0].end(4420, 'left')
+      server.sockets[0].subscribe('a')
+      server.sockets[0].unsubscribe('a')
+      server.server.publish('a', new Uint8Array([1]))
+      await ended.closed
+      cut.ws.terminate()
+      await until(() => server.told.includes('closed 1'), 'its end is told')
+      server.sockets[1].unsubscribe('a')
+      server.server.publish('a', new Uint8Array([2]))
+      await until(() => got.length === 2, 'both came')
+      expect(ended.got).toEqual([])
+      server.server.close()
+      expect(() => server.server.publish('a', new Uint8Array([3]))).not.toThrow()
+    })
+
     it(`${name}: a cork that throws is open again`, async () => {
       const server = await begin(), { got } = await server.client()
       try { server.sockets[0].cork(() => { server.sockets[0].send(new Uint8Array(1)); throw new Error('meant to') }) } catch { /* either way is fine */ }

@@ -20,8 +20,14 @@ export const listening = (): Listening => newest!
 
 export async function listenSockets(options: SocketOptions, handlers: SocketHandlers): Promise<SocketServer> {
   newest = { options, handlers }
-  return { port: 0, kind: 'loopback', stopListening: () => {}, close: () => {} }
+  const topics = new Map<string, Set<Socket>>()
+  topicsOf.set(handlers, topics)
+  const publish = (topic: string, bytes: Uint8Array): void => { for (const socket of topics.get(topic) ?? []) socket.send(bytes) }
+  return { port: 0, kind: 'loopback', publish, stopListening: () => {}, close: () => {} }
 }
+
+/** Who subscribes to what, of an engine. */
+const topicsOf = new WeakMap<SocketHandlers, Map<string, Set<Socket>>>()
 
 /** `onMessage`: hears the server instead of `heard`. */
 export function connectSocket(handlers: SocketHandlers, onMessage?: (bytes: Uint8Array) => void, onClosed?: (code: number) => void): LoopSocket {
@@ -33,6 +39,11 @@ export function connectSocket(handlers: SocketHandlers, onMessage?: (bytes: Uint
       else onMessage(bytes.slice())
       return true
     },
+    subscribe: (topic) => {
+      const topics = topicsOf.get(handlers)!
+      topics.set(topic, (topics.get(topic) ?? new Set()).add(socket))
+    },
+    unsubscribe: (topic) => { topicsOf.get(handlers)!.get(topic)?.delete(socket) },
     cork: (write) => { if (socket.isOpen) write() },
     buffered: () => 0,
     end: (code) => close(code),
