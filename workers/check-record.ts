@@ -134,12 +134,12 @@ function isColumn(checking: Checking, address: number, at: number, { table, kind
 /** Lengths that fit the slot and add up to the bytes, and packed values that can be read. */
 function areSlots({ arena }: Checking, { field }: ColumnLayout, values: number, count: number, bytes: number): boolean {
   if (count * 2 > bytes) return false
-  const view = new DataView(arena.buffer), isText = field.kind === 'text'
+  const isText = field.kind === 'text'
   let at = values + count * 2
   for (let n = 0; n < count; n++) {
     const length = arena.u16[(values >>> 1) + n]
     if (length > field.maxBytes! || at + length > values + bytes) return false
-    if (!isText && unpackSlot(field, view, at, length) === undefined) return false
+    if (!isText && unpackSlot(field, arena.packed, at, length) === undefined) return false
     at += length
   }
   return at === values + bytes

@@ -109,8 +109,7 @@ const packed = new Uint8Array(slotBytesMax), packedView = new DataView(packed.bu
  * nobody changes a value that is no longer the room's.
  */
 function packedColumn(arena: Arena, { live, marked, field }: ColumnLayout): Column<unknown> {
-  const { u8, u16, u32 } = arena
-  const view = new DataView(arena.buffer)
+  const { u8, u16, u32, packed: view } = arena
   /** By row; undefined: not decoded. */
   const decoded: unknown[] = []
   return {

@@ -217,7 +217,8 @@ function addRoutes(record: RecordWriter, room: ActiveRoom, ownSections: Readonly
   // A dropped session that ends has nobody to be told.
   for (const [slot, connection] of room.left) if (connection !== 0) addRoute(record, slot, connection, 0, routeFlags.left | (room.closing === undefined ? 0 : routeFlags.closing), -1)
   for (const { slot, connection } of room.replaced) addRoute(record, slot, connection, 0, routeFlags.replaced, -1)
-  const slots = new Set([...room.moved, ...room.joined, ...ownSections.keys()])
+  // Most often all that there is to say is whose inputs were applied.
+  const slots = room.joined.size + ownSections.size === 0 ? room.moved : new Set([...room.moved, ...room.joined, ...ownSections.keys()])
   for (const slot of slots) {
     if (!book.has(slot) || book.connectionOf(slot) === 0) continue
     const flags = room.joined.has(slot) ? routeFlags.joined : 0

@@ -23,22 +23,23 @@ const ok = (value: unknown): Outcome => value === undefined ? okNothing : { kind
 export function guard(room: ActiveRoom, report: Reporter, handler: HandlerName, detail: string, journalNumber: number, run: () => unknown): Outcome {
   const { number: skipped, inputsThrough } = room.poison
   if (journalNumber !== 0 && (journalNumber === skipped || (journalNumber <= inputsThrough && handler === 'onInput'))) return { kind: 'poisoned' }
-  const name = detail === '' ? handler : `${handler}.${detail}`
   mark(room.arena, room.key, handlers.indexOf(handler), journalNumber)
   try {
     room.fault('handler:before')
     const value = run()
     room.fault('handler:after')
-    if (value instanceof Promise) refusePromise(room, report, name, value)
+    if (value instanceof Promise) refusePromise(room, report, nameOf(handler, detail), value)
     return ok(value)
   } catch (error) {
     if (error instanceof Rejection) return { kind: 'rejected', rejection: error }
-    report(room, name, error)
+    report(room, nameOf(handler, detail), error)
     return { kind: 'threw' }
   } finally {
     mark(room.arena, 0, 0, 0)
   }
 }
+
+const nameOf = (handler: HandlerName, detail: string): string => detail === '' ? handler : `${handler}.${detail}`
 
 /** A function of its own: what a closure sees is allocated at each call of the function around it. */
 function refusePromise(room: ActiveRoom, report: Reporter, name: string, promise: Promise<unknown>): never {

@@ -97,10 +97,10 @@ const losesAnybody = ({ kind, views, bytes }: RingReader, at: number, { book }: 
   [...book.byId.values()].some(({ slot }) => isLost(kind, views.u32.subarray((at >>> 2) + 1, (at + bytes) >>> 2), book.connectionOf(slot)))
 
 function moveJoin(ring: RingReader, at: number, key: number, room: ActiveRoom | undefined, handlers: InboxHandlers): void {
-  const { u32, buffer } = ring.views
+  const { u32, packed } = ring.views
   const word = at >>> 2, connection = readWide(ring.views, at + 4), joinAt = at + joinWords * 4 + u32[word + 3] + u32[word + 4]
   if (room === undefined || room.closing !== undefined) return handlers.refuse(key, connection, 'room-closed')
-  const join = unpackFields(room.type.full.join, new DataView(buffer), joinAt, at + ring.bytes)
+  const join = unpackFields(room.type.full.join, packed, joinAt, at + ring.bytes)
   if (join === undefined) return handlers.refuse(key, connection, 'bad-join')
   if (!appendEntry(room.journal, ring.kind, at, ring.bytes, true)) handlers.refuse(key, connection, 'no-space')
 }
@@ -113,21 +113,21 @@ function moveResume(ring: RingReader, at: number, key: number, room: ActiveRoom 
 }
 
 function moveInput(ring: RingReader, at: number, key: number, room: ActiveRoom, handlers: InboxHandlers): void {
-  const { u32, buffer } = ring.views
+  const { u32, packed } = ring.views
   const word = at >>> 2
   const slot = u32[word + 1], connection = readWide(ring.views, at + 8), number = u32[word + 4]
   const input = room.type.full.inputs[u32[word + 6]]
   // What was refused here makes no entry: the next one accounts for it.
-  const before = room.refused.get(slot), from = before?.connection === connection && before.next === u32[word + 5] ? before.from : u32[word + 5]
+  const before = room.refused.size === 0 ? undefined : room.refused.get(slot), from = before?.connection === connection && before.next === u32[word + 5] ? before.from : u32[word + 5]
   const refuse = (code: string): void => {
     room.refused.set(slot, { connection, from, next: number + 1 })
     handlers.nack(key, slot, connection, number, code)
   }
   if (input === undefined) return refuse('unknown-input')
-  if (unpackFields(input.fields, new DataView(buffer), at + inputWords * 4, at + ring.bytes) === undefined) return refuse('bad-input')
+  if (unpackFields(input.fields, packed, at + inputWords * 4, at + ring.bytes) === undefined) return refuse('bad-input')
   // The record is this thread's until it is released.
   u32[word + 5] = from
-  if (appendEntry(room.journal, ring.kind, at, ring.bytes, false)) room.refused.delete(slot)
+  if (appendEntry(room.journal, ring.kind, at, ring.bytes, false)) { if (before !== undefined) room.refused.delete(slot) }
   // Of what comes from another instance a copy may be on its way: not refused, it will be asked for.
   else if (instanceOf(connection) === handlers.instance) refuse('journal-full')
 }

@@ -138,7 +138,7 @@ function applyJoin(actor: Actor, entry: JournalEntry): void {
   const { arena, type, book } = room
   const connection = wide(room, entry, 1), idBytes = word(room, entry, 3), userBytes = word(room, entry, 4)
   const idAt = entry.at + joinWords * 4, userAt = idAt + idBytes
-  const join = unpackFields(type.full.join, new DataView(arena.buffer), userAt + userBytes, entry.at + entry.bytes)
+  const join = unpackFields(type.full.join, arena.packed, userAt + userBytes, entry.at + entry.bytes)
   if (join === undefined) return actor.refuse(connection, 'bad-join')
   const known = book.slotOf(connection)
   if (known >= 0) { room.joined.add(known); return }
@@ -229,7 +229,7 @@ function applyInput(actor: Actor, entry: JournalEntry): void {
   room.moved.add(slot)
   const input = type.full.inputs[word(room, entry, 6)]
   const handler = type.definition.handlers.onInput[input.name]
-  const data = unpackFields(input.fields, new DataView(room.arena.buffer), entry.at + inputWords * 4, entry.at + entry.bytes)
+  const data = unpackFields(input.fields, room.arena.packed, entry.at + inputWords * 4, entry.at + entry.bytes)
   if (handler === undefined || data === undefined) return
   const outcome = guard(room, report, 'onInput', input.name, entry.number, () => handler(room.author, book.at(slot), data))
   if (outcome.kind === 'rejected') nack(room, slot, number, outcome.rejection.code, outcome.rejection.text)

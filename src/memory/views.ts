@@ -8,6 +8,8 @@ export interface Views {
   readonly i32: Int32Array
   readonly f32: Float32Array
   readonly f64: Float64Array
+  /** For packed fields, which lie anywhere. Indexed by address. */
+  readonly packed: DataView
 }
 
 export const createViews = (buffer: ArrayBufferLike): Views => ({
@@ -18,6 +20,7 @@ export const createViews = (buffer: ArrayBufferLike): Views => ({
   i32: new Int32Array(buffer),
   f32: new Float32Array(buffer),
   f64: new Float64Array(buffer),
+  packed: new DataView(buffer),
 })
 
 const low32 = 0x1_0000_0000

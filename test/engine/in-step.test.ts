@@ -10,7 +10,7 @@ import { startTestEngine, until, type TestEngine } from '../support/engine.js'
 import { startProxy, type Proxy } from '../support/proxy.js'
 
 const seed = process.env.SEED === undefined ? 20_261_126 : Number(process.env.SEED)
-const crowd = 40, ticks = process.env.LONG === undefined ? 100 : 1200
+const crowd = 40, ticks = process.env.LONG === undefined ? 60 : 1200
 const state = new Uint32Array(4)
 const int = (below: number): number => nextInt(state, below)
 
