@@ -33,6 +33,8 @@ interface Applying {
   mirror: Mirror | undefined
   /** Row sets before the section that is being applied. */
   rowSets: number
+  /** Rows were spawned or despawned. */
+  hasMoved: boolean
   /** Of the row set that is being applied. */
   readonly rows: AppliedRows
 }
@@ -47,16 +49,18 @@ function begin(arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, fault
   applying.bitmaps = bitmaps
   applying.mirror = mirror
   applying.rowSets = 0
+  applying.hasMoved = false
 }
 
-/** Brings committed up by the record at `record`. Worker thread. `mirror`: it is another instance's, and the room follows it. */
+/** Brings committed up by the record at `record`; true if it spawned or despawned rows. Worker thread. `mirror`: it is another instance's, and the room follows it. */
 export function applyRecord(
   arena: Arena, layout: RoomLayout, publicIndex: PublicIndex, record: number, fault: (name: string) => void, bitmaps = noBitmaps, mirror?: Mirror,
-): void {
+): boolean {
   begin(arena, layout, publicIndex, fault, bitmaps, mirror)
   eachSection(arena, record, applying, applyOne)
   // Another instance's record speaks of that instance's journal.
   if (mirror === undefined) writeWide(arena, layout.base + atJournalThrough, readJournalThrough(arena, record))
+  return applying.hasMoved
 }
 
 function applyOne(applying: Applying, _: number, audience: number, address: number): void {
@@ -135,8 +139,9 @@ function readRows({ arena, bitmaps, rows }: Applying, table: TableLayout, word: 
   assert(kernels.readGaps(address, bytes, count, atScratch, rows.words) === 1, 'apply: a gap list fits its table')
 }
 
-function applyPresence({ arena, mirror }: Applying, table: TableLayout, rows: AppliedRows, kind: number): void {
-  const { u32, u16 } = arena
+function applyPresence(applying: Applying, table: TableLayout, rows: AppliedRows, kind: number): void {
+  const { arena, mirror } = applying, { u32, u16 } = arena
+  applying.hasMoved = true
   const alive = table.aliveCommitted >>> 2, generation = table.generation.committed >>> 1
   forEachRow(arena, rows, (row) => {
     const word = row >>> 5, bit = 1 << (row & 31)

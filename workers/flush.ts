@@ -81,7 +81,9 @@ export function finishCommit(flusher: Flusher, room: ActiveRoom, seq: number, ad
   const { arena, layout } = room
   sendRecord(flusher.output, room.key, address, bytes)
   flusher.fault('flush:published')
-  applyRecord(arena, layout, room.type.index, address, flusher.fault, bitmaps, room.isFollowing ? mirrorOf(room, seq) : undefined)
+  const hasMoved = applyRecord(arena, layout, room.type.index, address, flusher.fault, bitmaps, room.isFollowing ? mirrorOf(room, seq) : undefined)
+  // All that is asked of the rows of a followed room; the rest is made anew when it is taken over.
+  if (hasMoved && room.isFollowing) for (const { rows, layout: table } of room.plans) rows.size = arena.kernels.countBits(table.alive, table.words)
   flusher.fault('flush:applied')
   storeCommitted(arena, layout, seq)
   flusher.fault('flush:committed')

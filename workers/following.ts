@@ -44,8 +44,6 @@ export function followRecord(flusher: Flusher, room: ActiveRoom, at: number, byt
   if (!holdsGeneration(arena, flusher.generation)) throw new Error('following: a newer thread writes this arena')
   storePending(arena, layout, head.seq)
   finishCommit(flusher, room, head.seq, address, bytes)
-  // All that is asked of the rows of a followed room; the rest is made anew when it is taken over.
-  for (const { rows, layout: table } of room.plans) rows.size = arena.kernels.countBits(table.alive, table.words)
   return 'applied'
 }
 

@@ -1,5 +1,5 @@
 /** What a client says (schema/client.fbs): writers for the SDK, one reader for the server. The reader verifies before it reads. */
-import { Builder, ByteBuffer } from 'flatbuffers'
+import { Builder } from 'flatbuffers'
 import { roomIdBytesMax, typeBytesMax } from '../base/limits.js'
 import { ClientBody } from '../../schema/generated/kasagi/wire/client-body.js'
 import { ClientMessage as ClientMessageTable } from '../../schema/generated/kasagi/wire/client-message.js'
@@ -12,6 +12,7 @@ import { Ready } from '../../schema/generated/kasagi/wire/ready.js'
 import { Resync } from '../../schema/generated/kasagi/wire/resync.js'
 import { Skip } from '../../schema/generated/kasagi/wire/skip.js'
 import { protocolVersion } from './protocol.js'
+import { isPresent, readBytes, readF64, readTable, readU16, readU32, readU8, readWide, rootTable, type Table } from './reader.js'
 import { bytesVector, scalar, string, struct, verify, type TableRule } from './verifier.js'
 
 export interface JoinMessage {
@@ -74,50 +75,44 @@ export const verifyClientMessage = (bytes: Uint8Array): boolean => verify(bytes,
 export function readClientMessage(bytes: Uint8Array): ClientMessage | undefined {
   if (!verifyClientMessage(bytes)) return undefined
   try {
-    return readVerified(ClientMessageTable.getRootAsClientMessage(new ByteBuffer(bytes)))
+    const message = rootTable(bytes)
+    return readBody(readU8(message, 0), readTable(message, 1))
   } catch {
     // Only the fatal decoder of texts throws on verified bytes: a name that is no UTF-8.
     return undefined
   }
 }
 
-const text = (value: Uint8Array | string | null): string | undefined =>
-  value === null ? undefined : typeof value === 'string' ? value : decoder.decode(value)
-const wide = (low: number, high: number): number => low + high * 0x1_0000_0000
-/** FlatBuffers' own decoder is not fatal: texts are taken as bytes. */
-const asBytes = 1
-
-function readVerified(message: ClientMessageTable): ClientMessage | undefined {
-  switch (message.bodyType()) {
-    case ClientBody.Join: return readJoin(message.body(new Join()) as Join)
-    case ClientBody.Input: {
-      const body = message.body(new Input()) as Input
-      return { kind: 'input', number: body.number(), input: body.input(), data: body.dataArray() ?? none }
-    }
-    case ClientBody.Resync: {
-      const at = (message.body(new Resync()) as Resync).position()!
-      return { kind: 'resync', epoch: wide(at.epochLow(), at.epochHigh()), seq: wide(at.seqLow(), at.seqHigh()) }
-    }
+function readBody(type: ClientBody, body: Table): ClientMessage | undefined {
+  switch (type) {
+    case ClientBody.Join: return readJoin(body)
+    case ClientBody.Input: return { kind: 'input', number: readU32(body, 0), input: readU16(body, 1), data: readBytes(body, 2) ?? none }
+    case ClientBody.Resync: return { kind: 'resync', epoch: readWide(body, 0, 0), seq: readWide(body, 0, 1) }
     case ClientBody.Leave: return { kind: 'leave' }
-    case ClientBody.Ping: return { kind: 'ping', sent: (message.body(new Ping()) as Ping).sent() }
-    case ClientBody.Ready: return { kind: 'ready', generation: (message.body(new Ready()) as Ready).generation() }
-    case ClientBody.Skip: return { kind: 'skip', to: (message.body(new Skip()) as Skip).to() }
+    case ClientBody.Ping: return { kind: 'ping', sent: readF64(body, 0) }
+    case ClientBody.Ready: return { kind: 'ready', generation: readU32(body, 0) }
+    case ClientBody.Skip: return { kind: 'skip', to: readU32(body, 0) }
     default: return undefined
   }
 }
 
-const readJoin = (body: Join): JoinMessage => ({
-  kind: 'join', protocol: body.protocol(), schema: text(body.schema(asBytes))!, schemaHash: body.schemaHash(),
-  name: text(body.name(asBytes)), open: body.open(), join: body.joinArray() ?? none, options: body.optionsArray() ?? none,
-  match: body.matchArray() ?? none, userToken: text(body.userToken(asBytes)), resume: readResume(body),
+/** A text that is UTF-8, or throws; undefined if it is absent. */
+function textOf(table: Table, field: number): string | undefined {
+  const bytes = readBytes(table, field)
+  return bytes === undefined ? undefined : decoder.decode(bytes)
+}
+
+const readJoin = (body: Table): JoinMessage => ({
+  kind: 'join', protocol: readU16(body, 0), schema: textOf(body, 1)!, schemaHash: readU32(body, 2), name: textOf(body, 3), open: readU8(body, 4),
+  join: readBytes(body, 5) ?? none, options: readBytes(body, 6) ?? none, match: readBytes(body, 7) ?? none, userToken: textOf(body, 8), resume: readResume(body),
 })
 
-function readResume(body: Join): ResumeFields | undefined {
-  const token = text(body.resumeToken(asBytes)), at = body.position()
+function readResume(body: Table): ResumeFields | undefined {
+  const token = textOf(body, 9), hasPosition = isPresent(body, 10)
   if (token === undefined) return undefined
-  const epoch = at === null ? 0 : wide(at.epochLow(), at.epochHigh()), seq = at === null ? 0 : wide(at.seqLow(), at.seqHigh())
+  const epoch = hasPosition ? readWide(body, 10, 0) : 0, seq = hasPosition ? readWide(body, 10, 1) : 0
   // Clients of before `last_sent` do not say it; nobody has sent less than all that is before what it holds.
-  const firstHeld = body.firstHeld(), lastSent = Math.max(body.lastSent(), firstHeld - 1)
+  const firstHeld = readU32(body, 11), lastSent = Math.max(readU32(body, 12), firstHeld - 1)
   return { token, epoch, seq, firstHeld, lastSent }
 }
 

@@ -18,12 +18,15 @@ function placeOf({ view, at }: Table, field: number): number {
   return offset === 0 ? 0 : at + offset
 }
 
+export const isPresent = (table: Table, field: number): boolean => placeOf(table, field) !== 0
+
 /** A scalar, by the DataView's own getter for it. */
 const scalarOf = (get: (view: DataView, at: number) => number) => (table: Table, field: number): number => {
   const at = placeOf(table, field)
   return at === 0 ? 0 : get(table.view, at)
 }
 export const readU8 = /* @__PURE__ */ scalarOf((view, at) => view.getUint8(at))
+export const readU16 = /* @__PURE__ */ scalarOf((view, at) => view.getUint16(at, true))
 export const readU32 = /* @__PURE__ */ scalarOf((view, at) => view.getUint32(at, true))
 export const readF32 = /* @__PURE__ */ scalarOf((view, at) => view.getFloat32(at, true))
 export const readF64 = /* @__PURE__ */ scalarOf((view, at) => view.getFloat64(at, true))
@@ -37,10 +40,16 @@ export function readWide(table: Table, field: number, index: number): number {
 const decoder = new TextDecoder()
 
 export function readText(table: Table, field: number): string {
+  const bytes = readBytes(table, field)
+  return bytes === undefined ? '' : decoder.decode(bytes)
+}
+
+/** The bytes of a vector or a text, where they lie; undefined if it is absent. */
+export function readBytes(table: Table, field: number): Uint8Array | undefined {
   const place = placeOf(table, field)
-  if (place === 0) return ''
+  if (place === 0) return undefined
   const { view } = table, at = targetOf(view, place)
-  return decoder.decode(new Uint8Array(view.buffer, view.byteOffset + at + 4, view.getUint32(at, true)))
+  return new Uint8Array(view.buffer, view.byteOffset + at + 4, view.getUint32(at, true))
 }
 
 const targetOf = (view: DataView, place: number): number => place + view.getUint32(place, true)
