@@ -38,7 +38,7 @@ export interface JoinRequest {
 }
 
 /** What a record holds for one client alone. `own`: a section; `applied`: a new last input number, 0 if there is none. */
-export interface Due { readonly client: Client; own: Uint8Array | undefined; addressed: readonly Uint8Array[]; nacks: readonly NackMessage[]; applied: number }
+export interface Due { readonly client: Client; own: Uint8Array | undefined; addressed: Uint8Array[]; nacks: NackMessage[]; applied: number }
 
 export interface Client {
   readonly socket: Socket

@@ -119,7 +119,14 @@ function goesOn(outbox: Outbox, client: Client, head: Fork): boolean {
 
 const bytesOf = ({ link }: RoomEntry, { address, bytes }: SectionRef): Uint8Array => link.arena.u8.subarray(address, address + bytes)
 
-const nothing: readonly never[] = []
+/** Shared: what is added to it is the first of a list of its own. */
+const nothing: never[] = []
+
+function added<T>(list: T[], item: T): T[] {
+  if (list.length === 0) return [item]
+  list.push(item)
+  return list
+}
 
 /** What is due to single clients; each knows its own. */
 function collectDue(room: RoomEntry, address: number, sections: readonly SectionRef[], routes: readonly Route[]): readonly Due[] {
@@ -142,13 +149,13 @@ function collectDue(room: RoomEntry, address: number, sections: readonly Section
     const client = room.bySlot.get(slot)
     if (client === undefined) continue
     const [code, text] = decoder.decode(arena.u8.slice(at, at + bytes)).split('\n'), entry = of(client)
-    entry.nacks = [...entry.nacks, { number, code, text: text ?? '' }]
+    entry.nacks = added(entry.nacks, { number, code, text: text ?? '' })
   }
   for (const { slot, section } of receivers) {
     const client = room.bySlot.get(slot)
     if (client === undefined || sections[section].audience !== recordAudience.some) continue
     const entry = of(client)
-    entry.addressed = [...entry.addressed, bytesOf(room, sections[section])]
+    entry.addressed = added(entry.addressed, bytesOf(room, sections[section]))
   }
   return due
 }
