@@ -36,6 +36,8 @@ export interface ActiveRoom {
   readonly layout: RoomLayout
   readonly journal: Journal
   readonly plans: readonly TablePlan[]
+  /** Of them those that this flush has something to say of, in their order. */
+  readonly due: TablePlan[]
   readonly tables: readonly AuthorTable[]
   /** Of those tables that have one. */
   readonly grids: readonly Grid[]

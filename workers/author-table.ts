@@ -86,6 +86,8 @@ function marking(column: AnyColumn, number: number, mark: Mark | undefined): Any
   return { get: column.get, set: (row: number, value: unknown) => { column.set(row, value); mark(row, number) } }
 }
 
+const untracked: Mark = () => {}
+
 function assemble(inside: Inside): AuthorTable {
   const { rows, columns, mark, layout: { table: { name, fields } } } = inside
   const views = createRowViews({ rows, columns: [...columns.values()], ids: inside.idColumn, mark })
@@ -99,7 +101,7 @@ function assemble(inside: Inside): AuthorTable {
       return views(row)
     },
     rows: () => livingRows(rows),
-    touch: (row: number, column = -1) => mark?.(row, column),
+    touch: mark ?? untracked,
     column: (field: string) => { const column = columns.get(field); assert(column !== undefined, `table: no column ${field}`); return column },
     numberOf: (field: string) => fields.findIndex((entry) => entry.name === field),
     setId: (row: number, id: string) => inside.idColumn?.set(row, id),
@@ -170,7 +172,7 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
   if (inside.owner !== undefined) inside.owner[row] = ownerOf(as.owner as BookedSession | undefined)
   if (inside.ages !== undefined) takeAge(inside, inside.ages, row)
   inside.grid?.insert(row)
-  inside.mark?.(row, -1)
+  inside.mark?.(row)
   return row
 }
 

@@ -73,8 +73,8 @@ function encodeRoomSection(encoder: Encoder, room: ActiveRoom, hashDue: boolean)
   const { section, record } = encoder
   beginSection(section, record.cursor)
   const { index } = room.type
-  for (let table = 0; table < room.plans.length; table++) {
-    const plan = room.plans[table], { layout } = plan
+  for (let table = 0; table < room.due.length; table++) {
+    const plan = room.due[table], { layout } = plan
     if (layout.table.audience !== 'everyone') continue
     const clamped = putHomeTable(room.arena, section, plan, index.tables[layout.index], index.home[layout.index])
     if (clamped > 0) encoder.onClamped(room, layout.table.name, clamped)
@@ -183,17 +183,27 @@ function encodeAddressed(encoder: Encoder, room: ActiveRoom): void {
 /** Server tables and fields; part of every record. Planned only now where this flush itself has written: the room's clock, and sessions that have a section of their own. */
 function encodeServerSection(encoder: Encoder, room: ActiveRoom, hasOwnSections: boolean): void {
   const { section, record, head } = encoder
-  if (hasOwnSections) planTable(room.arena, room.plans[room.type.sessionsTable], false)
-  planTable(room.arena, room.plans[room.type.roomTable], false)
+  if (hasOwnSections) planLate(room, room.plans[room.type.sessionsTable])
+  planLate(room, room.plans[room.type.roomTable])
   beginSection(section, record.cursor)
   const { home, servers } = room.type.index
-  for (let table = 0; table < room.plans.length; table++) {
-    const plan = room.plans[table], { index } = plan.layout
-    if (plan.words === 0) continue
+  for (let table = 0; table < room.due.length; table++) {
+    const plan = room.due[table], { index } = plan.layout
     if (plan.layout.table.audience === 'server') putHomeTable(room.arena, section, plan, index, home[index])
     else putServerFields(room.arena, section, plan, servers[index])
   }
   endSection(encoder, serverStream, recordAudience.server, head.seq - 1)
+}
+
+/** Plans a table after the others, which keep their order. */
+function planLate({ arena, due }: ActiveRoom, plan: TablePlan): void {
+  if (!planTable(arena, plan, false)) return
+  let at = due.length
+  while (at > 0 && due[at - 1].layout.index > plan.layout.index) at--
+  if (due[at - 1] === plan) return
+  due.push(plan)
+  for (let last = due.length - 1; last > at; last--) due[last] = due[last - 1]
+  due[at] = plan
 }
 
 /** Server fields of rows that live in another section: with their values for every spawned row, and for changed ones. */

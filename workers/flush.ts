@@ -14,7 +14,6 @@ import { holdsGeneration } from '../src/memory/arena.js'
 import { recordWords, sendRecord } from '../src/memory/crossing.js'
 import { cutJournal } from '../src/memory/journal.js'
 import { atJournalThrough, ownedTableBytes, recordFixedBytes, sessionRecordBytes } from '../src/memory/room-layout.js'
-import { recount } from '../src/memory/rows.js'
 import { canClaim, type RingWriter } from '../src/memory/ring.js'
 import { readWide, writeWide } from '../src/memory/views.js'
 import type { Staging } from '../src/wire/envelope.js'
@@ -56,7 +55,7 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
     return committed
   }
   flusher.fault('flush:reserved')
-  for (let table = 0; table < room.plans.length; table++) stampTable(arena, room.plans[table], seq)
+  for (let table = 0; table < room.due.length; table++) stampTable(arena, room.due[table], seq)
   const bytes = encodeRecord(flusher.encoder, room, address, seq)
   enterRecord(arena, layout, seq, address, bytes)
   flusher.fault('flush:written')
@@ -98,21 +97,24 @@ const mirrorOf = ({ type }: ActiveRoom, seq: number): Mirror =>
 /** Compares all tables; true if a record is due. `$room` is planned by the encoder: it moves with every tick, and alone makes no record. */
 function planRoom(room: ActiveRoom, verify: Verify | undefined): boolean {
   let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0 || room.joined.size > 0 || room.left.size > 0
-  for (let table = 0; table < room.plans.length; table++) {
-    const plan = room.plans[table]
-    if (plan.layout.index === room.type.roomTable) continue
-    const isDifferent = planTable(room.arena, plan, room.left.size > 0)
+  const { due, plans, type: { roomTable, listingTable } } = room
+  due.length = 0
+  for (let table = 0; table < plans.length; table++) {
+    if (table === roomTable) continue
+    const plan = plans[table], isDifferent = planTable(room.arena, plan, room.left.size > 0)
     if (verify !== undefined) verify(room, plan)
+    // Rows that came and went since the last flush are no difference, but their numbers become free with it.
+    if (isDifferent || plan.rows.moved) due.push(plan)
     if (!isDifferent) continue
     differs = true
-    if (plan.layout.index === room.type.listingTable) room.listingDue = true
+    if (table === listingTable) room.listingDue = true
   }
   return differs || room.ownRows.size > 0
 }
 
 function recordBytesPlanned(room: ActiveRoom): number {
   let bytes = recordFixedBytes + room.eventBytes + room.nackBytes + (room.moved.size + room.left.size + room.replaced.length + room.ownRows.size) * sessionRecordBytes
-  for (let table = 0; table < room.plans.length; table++) bytes += plannedBytesMax(room.plans[table]) + ownedBytesMax(room, room.plans[table])
+  for (let table = 0; table < room.due.length; table++) bytes += plannedBytesMax(room.due[table]) + ownedBytesMax(room, room.due[table])
   return Math.min(bytes, room.layout.recordBytesMax)
 }
 
@@ -124,12 +126,7 @@ function ownedBytesMax(room: ActiveRoom, plan: TablePlan): number {
 }
 
 function settle(room: ActiveRoom): void {
-  for (let table = 0; table < room.plans.length; table++) {
-    const plan = room.plans[table]
-    if (plan.words === 0) continue
-    settleTable(room.arena, plan)
-    if (plan.rows.moved) recount(plan.rows)
-  }
+  for (let table = 0; table < room.due.length; table++) settleTable(room.arena, room.due[table])
   // Clearing what is empty is not free.
   if (room.events.length > 0) room.events.length = 0
   if (room.nacks.length > 0) room.nacks.length = 0

@@ -4,7 +4,7 @@
  */
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
-import type { Rows } from '../src/memory/rows.js'
+import { recount, type Rows } from '../src/memory/rows.js'
 import { isSlot } from '../src/schema/field-tables.js'
 import { compareTouched, forgetTouched, isColumnTouched, isTouched, marksColumns } from './touch.js'
 
@@ -38,31 +38,50 @@ export const createTablePlan = (rows: Rows, tracksTouch: boolean): TablePlan => 
 
 const slotsOf = ({ columns, id }: TableLayout): ColumnLayout[] => [...columns.filter(({ marked }) => marked !== 0), ...(id === undefined ? [] : [id])]
 
-/** Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. */
+/**
+ * Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. Of a table that nobody has written this
+ * reads a few words and writes none: a room has more of the engine's tables than of its author's, and between two of its flushes they leave the caches.
+ */
 export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): boolean {
-  const { layout } = plan
+  const { layout, rows } = plan
+  const isTouchedNow = plan.tracksTouch && isTouched(arena, layout)
+  if (plan.tracksTouch && plan.isSettled && !isTouchedNow && !rows.moved && !withOwners) return false
   plan.changes = 0
-  if (!plan.isSettled || plan.rows.moved) sortRows(arena, plan)
+  plan.isTouched = isTouchedNow
+  if (!plan.isSettled || rows.moved) sortRows(arena, plan)
   if (plan.words === 0) return false
-  plan.isTouched = plan.tracksTouch && isTouched(arena, layout)
-  if (plan.tracksTouch && !withOwners && plan.isSettled && !plan.isTouched) {
-    // No loop: a room has more of the engine's columns than of its author's, and between two of its flushes their objects leave the caches.
-    plan.changed.fill(0)
-    return false
-  }
-  for (let index = 0; index < plan.changed.length; index++) {
-    const count = plan.marksColumns && !withOwners && !isColumnTouched(arena, layout, index) ? 0 : comparePlanned(arena, plan, layout.columns[index], withOwners)
-    plan.changed[index] = count
-    plan.changes += count
-  }
+  if (plan.marksColumns && plan.isSettled && rows.size === 1 && !withOwners) compareMarkedColumns(arena, plan)
+  else for (let index = 0; index < plan.changed.length; index++) note(plan, index, comparePlanned(arena, plan, layout.columns[index], withOwners))
   const differs = plan.spawned + plan.despawned + plan.changes > 0
   // What was written is what is committed: without a record, nobody else would forget it.
   if (plan.isTouched && !differs) forgetTouched(arena, layout)
   return differs
 }
 
+function note(plan: TablePlan, column: number, count: number): void {
+  plan.changed[column] = count
+  plan.changes += count
+}
+
 const comparePlanned = (arena: Arena, { layout, words, tracksTouch, marksColumns }: TablePlan, column: ColumnLayout, withOwners: boolean): number =>
   tracksTouch && !marksColumns && isMarkable(column) ? compareTouched(arena, layout, column, words) : compareColumn(arena, layout, column, column.changed, words, withOwners)
+
+/** The columns of the only row, which lives and is committed, where they are marked. */
+function compareMarkedColumns(arena: Arena, plan: TablePlan): void {
+  const { layout: { columns } } = plan
+  for (let index = 0; index < columns.length; index++) note(plan, index, isColumnTouched(arena, plan.layout, index) ? compareOnly(arena, plan, columns[index]) : 0)
+}
+
+/** A kernel would read the padding's 63 rows, too. */
+function compareOnly(arena: Arena, { layout, words }: TablePlan, column: ColumnLayout): number {
+  const { field: { bytes, kind }, live, committed, changed } = column, { u8, u16, u32 } = arena
+  if (kind === 'quantized' || isSlot(column.field)) return compareColumn(arena, layout, column, changed, words, false)
+  const isSame = bytes === 1 ? u8[live] === u8[committed] : bytes === 2 ? u16[live >>> 1] === u16[committed >>> 1]
+    : u32[live >>> 2] === u32[committed >>> 2] && (bytes === 4 || u32[(live >>> 2) + 1] === u32[(committed >>> 2) + 1])
+  u32[changed >>> 2] = isSame ? 0 : 1
+  u32[(changed >>> 2) + 1] = 0
+  return isSame ? 0 : 1
+}
 
 /** Columns that are compared at every flush; setters mark slots by themselves, and whose a row is changes only when somebody leaves. */
 export const isMarkable = ({ field }: ColumnLayout): boolean => field.isFixed !== true && field.isOwner !== true && !isSlot(field)
@@ -126,10 +145,9 @@ export function stampTable({ kernels }: Arena, { layout, words, spawned, despawn
   }
 }
 
-/** Forgets the marks of blocks, slots and despawned rows: the record that says so is committed. */
-export function settleTable(arena: Arena, { layout, tracksTouch, isTouched, isSettled, slots, words }: TablePlan): void {
+/** Forgets the marks of blocks, slots and despawned rows of a table in which something differed: the record that says so is committed. */
+export function settleTable(arena: Arena, { rows, layout, isTouched, slots, words }: TablePlan): void {
   if (isTouched) forgetTouched(arena, layout)
-  // Setters mark both.
-  if (tracksTouch && !isTouched && isSettled) return
   for (let index = 0; index < slots.length; index++) arena.kernels.zero(slots[index].marked, words * 8)
+  if (rows.moved) recount(rows)
 }

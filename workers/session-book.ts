@@ -176,7 +176,8 @@ export function createSessionBook(sessions: AuthorTable, room: AuthorTable, play
     joinedSeqOf: (slot) => joinedSeq[slot],
     putOwnRow: (section, slot) => addEvent(section, ownRowEvent, own.bytesOf(slot)),
     lostRows: () => {
-      if (player === undefined) return nobody
+      // A row goes in no other way.
+      if (player === undefined || !player.rowsOf.moved) return nobody
       const lost: number[] = []
       for (const { slot } of byId.values()) if (own.loses(slot)) lost.push(slot)
       return lost
@@ -237,54 +238,51 @@ function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): 
   }
 }
 
-/** One number of `$room`, with its mark. */
-interface Cell { readonly values: NumberArray; readonly column: number }
-
-const cellOf = (room: AuthorTable, name: string): Cell => ({ values: engineColumn(room, name), column: room.numberOf(name) })
-
 /** The one row of `$room`. A class, because accessors that each room makes for itself would give every clock a shape of its own, and what reads them would be compiled for none. */
 class RoomClock implements Clock {
-  readonly #room; readonly #tick; readonly #timeMs; readonly #roomChangedSeq; readonly #order; readonly #locked; readonly #version; readonly #tablesHash
-  constructor(room: AuthorTable) {
-    this.#room = room
-    this.#tick = cellOf(room, 'tick')
-    this.#timeMs = cellOf(room, 'timeMs')
-    this.#roomChangedSeq = cellOf(room, 'roomChangedSeq')
-    this.#order = cellOf(room, 'order')
-    this.#locked = cellOf(room, 'locked')
-    this.#version = cellOf(room, 'version')
-    this.#tablesHash = cellOf(room, 'tablesHash')
+  readonly #f64: Float64Array; readonly #u32: Uint32Array; readonly #u8: Uint8Array; readonly #touch: AuthorTable['touch']
+  /** Where the columns' only values lie, in elements, and the first column's number. */
+  readonly #at: Readonly<Record<keyof Clock, number>>
+  readonly #column: Readonly<Record<keyof Clock, number>>
+
+  constructor({ rowsOf: { views, layout }, touch, numberOf }: AuthorTable) {
+    this.#f64 = views.f64
+    this.#u32 = views.u32
+    this.#u8 = views.u8
+    this.#touch = touch
+    const columnOf = (name: keyof Clock): number => numberOf(name), atOf = (name: keyof Clock): number => layout.columns[columnOf(name)].live / layout.columns[columnOf(name)].field.bytes
+    this.#at = forEach(atOf)
+    this.#column = forEach(columnOf)
   }
 
-  get tick() { return this.#tick.values[0] }
-  set tick(value: number) { this.#write(this.#tick, value) }
-  get timeMs() { return this.#timeMs.values[0] }
-  set timeMs(value: number) { this.#write(this.#timeMs, value) }
-  get roomChangedSeq() { return this.#roomChangedSeq.values[0] }
-  set roomChangedSeq(value: number) { this.#write(this.#roomChangedSeq, value) }
-  get order() { return this.#order.values[0] }
-  set order(value: number) { this.#write(this.#order, value) }
-  get locked() { return this.#locked.values[0] }
-  set locked(value: number) { this.#write(this.#locked, value) }
-  get version() { return this.#version.values[0] }
-  set version(value: number) { this.#write(this.#version, value) }
-  get tablesHash() { return this.#tablesHash.values[0] }
-  set tablesHash(value: number) { this.#write(this.#tablesHash, value) }
-
-  #write({ values, column }: Cell, value: number): void {
-    values[0] = value
-    this.#room.touch(0, column)
-  }
+  get tick() { return this.#f64[this.#at.tick] }
+  set tick(value: number) { this.#f64[this.#at.tick] = value; this.#touch(0, this.#column.tick) }
+  get timeMs() { return this.#f64[this.#at.timeMs] }
+  set timeMs(value: number) { this.#f64[this.#at.timeMs] = value; this.#touch(0, this.#column.timeMs) }
+  get roomChangedSeq() { return this.#f64[this.#at.roomChangedSeq] }
+  set roomChangedSeq(value: number) { this.#f64[this.#at.roomChangedSeq] = value; this.#touch(0, this.#column.roomChangedSeq) }
+  get order() { return this.#f64[this.#at.order] }
+  set order(value: number) { this.#f64[this.#at.order] = value; this.#touch(0, this.#column.order) }
+  get locked() { return this.#u8[this.#at.locked] }
+  set locked(value: number) { this.#u8[this.#at.locked] = value; this.#touch(0, this.#column.locked) }
+  get version() { return this.#u32[this.#at.version] }
+  set version(value: number) { this.#u32[this.#at.version] = value; this.#touch(0, this.#column.version) }
+  get tablesHash() { return this.#u32[this.#at.tablesHash] }
+  set tablesHash(value: number) { this.#u32[this.#at.tablesHash] = value; this.#touch(0, this.#column.tablesHash) }
 }
+
+const forEach = (of: (name: keyof Clock) => number): Record<keyof Clock, number> => ({
+  tick: of('tick'), timeMs: of('timeMs'), roomChangedSeq: of('roomChangedSeq'), order: of('order'), locked: of('locked'), version: of('version'), tablesHash: of('tablesHash'),
+})
 
 /** The room's random numbers: a key stream whose key and place are the room's state. */
 function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
-  const keyColumns = Array.from({ length: keyWords }, (_, n) => engineColumn(room, `random${n}`)), drawn = cellOf(room, 'drawn')
+  const keyColumns = Array.from({ length: keyWords }, (_, n) => engineColumn(room, `random${n}`)), drawn = engineColumn(room, 'drawn'), drawnColumn = room.numberOf('drawn')
   const block = new Uint32Array(blockWords), key = new Uint32Array(keyWords)
   let inBlock = -1
   const next = (): number => {
-    const number = drawn.values[0]++, wanted = Math.floor(number / blockWords)
-    room.touch(0, drawn.column)
+    const number = drawn[0]++, wanted = Math.floor(number / blockWords)
+    room.touch(0, drawnColumn)
     if (wanted !== inBlock) {
       for (let n = 0; n < keyWords; n++) key[n] = keyColumns[n][0]
       writeBlock(block, key, wanted)
@@ -296,7 +294,7 @@ function createRandom(room: AuthorTable): Pick<SessionBook, 'random' | 'seed'> {
   return {
     seed: (words) => {
       for (let n = 0; n < keyWords; n++) keyColumns[n][0] = words[n]
-      drawn.values[0] = 0
+      drawn[0] = 0
       room.touch(0)
       inBlock = -1
     },

@@ -10,8 +10,8 @@
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 
-/** Marks what was written of a row. `column`: the only one; -1: any. */
-export type Mark = (row: number, column: number) => void
+/** Marks what was written of a row. `column`: the only one; without it any may have been. */
+export type Mark = (row: number, column?: number) => void
 
 /** Of one row its columns are marked, not its block: at each flush of a room most of the engine's bookkeeping stands still. */
 export const marksColumns = ({ table }: TableLayout): boolean => table.capacity === 1
@@ -22,7 +22,7 @@ export function createMark({ u32 }: Arena, layout: TableLayout): Mark {
   if (!marksColumns(layout)) return (row) => { marks[row >>> 9] |= 1 << (row >>> 4 & 31) }
   return (_, column) => {
     // Of more than 64 columns some share a mark.
-    if (column >= 0) marks[column >>> 5 & 1] |= 1 << (column & 31)
+    if (column !== undefined) marks[column >>> 5 & 1] |= 1 << (column & 31)
     else marks.fill(-1)
   }
 }

@@ -7,8 +7,8 @@
  *        history index historyRecordsMax entries of 16 bytes: seq (2 x u32), offset, bytes; entry of seq n is n mod historyRecordsMax
  *        history       historyBytes of whole records, each contiguous and 8-aligned
  *        snapshot      snapshotBytes: the chunks of the snapshot that the main thread has not yet taken
+ *        touched       of all tables, one after the other: bitmaps, one bit for 16 rows
  *        tables, each: live, committed, used, stayed, spawned, despawned   bitmaps, one u64 for 64 rows
- *                      touched                                             bitmap, one bit for 16 rows
  *                      stamps                                              u32 a word: when one of its rows last changed for everybody
  *                      generation   live, committed                        u16 a row
  *                      id           live, committed, marked, changed       if the table has ids
@@ -162,14 +162,15 @@ function layoutColumn(cursor: Cursor, field: FieldTable, index: number, rows: nu
   }
 }
 
-function layoutTable(cursor: Cursor, table: EntityTable, index: number, fieldNumbers: { generation: number; id: number }): TableLayout {
+const touchedWordsOf = ({ capacity }: EntityTable): number => Math.ceil(capacity / rowsPerMark / 64)
+
+function layoutTable(cursor: Cursor, table: EntityTable, index: number, touched: number, fieldNumbers: { generation: number; id: number }): TableLayout {
   const rows = align(table.capacity, rowsPerWord)
   const bitmap = (): number => take(cursor, rows / 8)
-  const touchedWords = Math.ceil(rows / rowsPerMark / 64)
   return {
     table, index, rows, words: rows / rowsPerWord,
     alive: bitmap(), aliveCommitted: bitmap(), used: bitmap(), stayed: bitmap(), spawned: bitmap(), despawned: bitmap(),
-    touched: take(cursor, touchedWords * 8), touchedWords,
+    touched, touchedWords: touchedWordsOf(table),
     stamps: take(cursor, rows / rowsPerWord * 4),
     generation: layoutColumn(cursor, generationTable, fieldNumbers.generation, rows),
     id: table.ids ? layoutColumn(cursor, idTable, fieldNumbers.id, rows) : undefined,
@@ -219,7 +220,13 @@ export function layoutRoom(full: FullTables, limits: LayoutLimits, base: number)
   const snapshotBytes = recordBytesMax + chunkBytesMax * 2 + storeBytesMax(full)
   const snapshot = take(cursor, snapshotBytes)
   const numbers = { generation: limits.generationField, id: limits.idField }
-  const tables = full.tables.map((table, index) => layoutTable(cursor, table, index, numbers))
+  // Side by side: a flush asks each table, and most have a single word.
+  let touched = take(cursor, full.tables.reduce((words, table) => words + touchedWordsOf(table), 0) * 8)
+  const tables = full.tables.map((table, index) => {
+    const laidOut = layoutTable(cursor, table, index, touched, numbers)
+    touched += laidOut.touchedWords * 8
+    return laidOut
+  })
   const hash = hashText(JSON.stringify([full.tables, limits.sessions]))
   return { base, hash, journal, journalBytes, historyIndex, history, historyBytes, snapshot, snapshotBytes, tables, recordBytesMax, bytes: cursor.at - base }
 }
