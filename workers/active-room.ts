@@ -36,8 +36,9 @@ export interface ActiveRoom {
   readonly layout: RoomLayout
   readonly journal: Journal
   readonly plans: readonly TablePlan[]
-  /** Of them those that this flush has something to say of, in their order. */
+  /** The first `dueCount`: those of them that this flush has something to say of, in their order. The list keeps its length, for V8 gives back the memory of one that is emptied. */
   readonly due: TablePlan[]
+  dueCount: number
   readonly tables: readonly AuthorTable[]
   /** Of those tables that have one. */
   readonly grids: readonly Grid[]

@@ -8,7 +8,7 @@ import { atScratch } from '../src/memory/arena-layout.js'
 import type { Arena } from '../src/memory/arena.js'
 import { atJournalThrough, type ColumnLayout, type RoomLayout, type TableLayout } from '../src/memory/room-layout.js'
 import { writeWide } from '../src/memory/views.js'
-import { generationField, idField, isSlot } from '../src/schema/field-tables.js'
+import { generationField, idField } from '../src/schema/field-tables.js'
 import { createStaging, vectorAt, vectorLength, type Staging } from '../src/wire/envelope.js'
 import { eachSection, readJournalThrough, recordAudience } from '../src/wire/record.js'
 import { bitmapWords, columnWords, form, rowSetWords, sectionVectors, what } from '../src/wire/section.js'
@@ -172,11 +172,10 @@ function forEachRow({ u32 }: Arena, rows: AppliedRows, visit: (row: number) => v
 }
 
 /** Puts the values of `rows` into `copy`, one of the column's two. */
-function applyColumn(arena: Arena, { field }: ColumnLayout, copy: number, rows: AppliedRows, values: number): void {
-  const { bytes } = field
+function applyColumn(arena: Arena, { bytes, isSlot }: ColumnLayout, copy: number, rows: AppliedRows, values: number): void {
   const { kernels } = arena
   const target = copy + rows.first * bytes
-  if (isSlot(field)) applySlots(arena, bytes, copy, rows, values)
+  if (isSlot) applySlots(arena, bytes, copy, rows, values)
   else if (rows.words === 0) kernels.copy(target, values, rows.count * bytes)
   else if (bytes === 1) kernels.scatter8(values, rows.bitmap, rows.words, target)
   else if (bytes === 2) kernels.scatter16(values, rows.bitmap, rows.words, target)

@@ -96,7 +96,7 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
     key: arena.u32[(base + atRoomKey) >>> 2],
     id: readRoomId(arena, base),
     journal: openJournal(arena, layout),
-    plans: rows.map((entry) => createTablePlan(entry, tracksTouch(entry))), due: [],
+    plans: rows.map((entry) => createTablePlan(entry, tracksTouch(entry))), due: [], dueCount: 0,
     author: undefined as unknown as ActiveRoom['author'],
     epoch: readWide(arena, base + atEpoch), parentEpoch: readWide(arena, base + atParentEpoch), forkSeq: readWide(arena, base + atForkSeq),
     appliedThrough: readWide(arena, base + atJournalThrough), isFollowing: arena.u32[(base + atFollows) >>> 2] === 1, fetches: [], hold: 'none', isSaveDue: false,

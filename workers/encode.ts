@@ -73,7 +73,7 @@ function encodeRoomSection(encoder: Encoder, room: ActiveRoom, hashDue: boolean)
   const { section, record } = encoder
   beginSection(section, record.cursor)
   const { index } = room.type
-  for (let table = 0; table < room.due.length; table++) {
+  for (let table = 0; table < room.dueCount; table++) {
     const plan = room.due[table], { layout } = plan
     if (layout.table.audience !== 'everyone') continue
     const clamped = putHomeTable(room.arena, section, plan, index.tables[layout.index], index.home[layout.index])
@@ -138,8 +138,14 @@ function putChanged(arena: Arena, section: SectionWriter, plan: TablePlan, table
   return clamped
 }
 
-const sameRows = ({ kernels }: Arena, { layout, words, changed }: TablePlan, a: number, b: number): boolean =>
-  a === b || (changed[a] === changed[b] && kernels.equalBits(layout.columns[a].changed, layout.columns[b].changed, words) === 1)
+function sameRows({ kernels, u32 }: Arena, { layout: { columns }, words, changed }: TablePlan, a: number, b: number): boolean {
+  if (a === b) return true
+  if (changed[a] !== changed[b]) return false
+  const one = columns[a].changed, other = columns[b].changed
+  // Not worth a call.
+  if (words === 1) return u32[one >>> 2] === u32[other >>> 2] && u32[(one >>> 2) + 1] === u32[(other >>> 2) + 1]
+  return kernels.equalBits(one, other, words) === 1
+}
 
 function sharesEarlierRows(arena: Arena, plan: TablePlan, field: number, numbers: readonly number[]): boolean {
   for (let earlier = 0; earlier < field; earlier++) {
@@ -187,7 +193,7 @@ function encodeServerSection(encoder: Encoder, room: ActiveRoom, hasOwnSections:
   planLate(room, room.plans[room.type.roomTable])
   beginSection(section, record.cursor)
   const { home, servers } = room.type.index
-  for (let table = 0; table < room.due.length; table++) {
+  for (let table = 0; table < room.dueCount; table++) {
     const plan = room.due[table], { index } = plan.layout
     if (plan.layout.table.audience === 'server') putHomeTable(room.arena, section, plan, index, home[index])
     else putServerFields(room.arena, section, plan, servers[index])
@@ -196,13 +202,13 @@ function encodeServerSection(encoder: Encoder, room: ActiveRoom, hasOwnSections:
 }
 
 /** Plans a table after the others, which keep their order. */
-function planLate({ arena, due }: ActiveRoom, plan: TablePlan): void {
-  if (!planTable(arena, plan, false)) return
-  let at = due.length
+function planLate(room: ActiveRoom, plan: TablePlan): void {
+  if (!planTable(room.arena, plan, false)) return
+  const { due } = room
+  let at = room.dueCount
   while (at > 0 && due[at - 1].layout.index > plan.layout.index) at--
-  if (due[at - 1] === plan) return
-  due.push(plan)
-  for (let last = due.length - 1; last > at; last--) due[last] = due[last - 1]
+  if (at > 0 && due[at - 1] === plan) return
+  for (let last = room.dueCount++; last > at; last--) due[last] = due[last - 1]
   due[at] = plan
 }
 

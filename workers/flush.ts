@@ -55,7 +55,7 @@ export function flushRoom(flusher: Flusher, room: ActiveRoom): number {
     return committed
   }
   flusher.fault('flush:reserved')
-  for (let table = 0; table < room.due.length; table++) stampTable(arena, room.due[table], seq)
+  for (let table = 0; table < room.dueCount; table++) stampTable(arena, room.due[table], seq)
   const bytes = encodeRecord(flusher.encoder, room, address, seq)
   enterRecord(arena, layout, seq, address, bytes)
   flusher.fault('flush:written')
@@ -98,13 +98,13 @@ const mirrorOf = ({ type }: ActiveRoom, seq: number): Mirror =>
 function planRoom(room: ActiveRoom, verify: Verify | undefined): boolean {
   let differs = room.events.length > 0 || room.missedEvents > 0 || room.nacks.length > 0 || room.moved.size > 0 || room.joined.size > 0 || room.left.size > 0
   const { due, plans, type: { roomTable, listingTable } } = room
-  due.length = 0
+  room.dueCount = 0
   for (let table = 0; table < plans.length; table++) {
     if (table === roomTable) continue
     const plan = plans[table], isDifferent = planTable(room.arena, plan, room.left.size > 0)
     if (verify !== undefined) verify(room, plan)
     // Rows that came and went since the last flush are no difference, but their numbers become free with it.
-    if (isDifferent || plan.rows.moved) due.push(plan)
+    if (isDifferent || plan.rows.moved) due[room.dueCount++] = plan
     if (!isDifferent) continue
     differs = true
     if (table === listingTable) room.listingDue = true
@@ -114,7 +114,7 @@ function planRoom(room: ActiveRoom, verify: Verify | undefined): boolean {
 
 function recordBytesPlanned(room: ActiveRoom): number {
   let bytes = recordFixedBytes + room.eventBytes + room.nackBytes + (room.moved.size + room.left.size + room.replaced.length + room.ownRows.size) * sessionRecordBytes
-  for (let table = 0; table < room.due.length; table++) bytes += plannedBytesMax(room.due[table]) + ownedBytesMax(room, room.due[table])
+  for (let table = 0; table < room.dueCount; table++) bytes += plannedBytesMax(room.due[table]) + ownedBytesMax(room, room.due[table])
   return Math.min(bytes, room.layout.recordBytesMax)
 }
 
@@ -126,7 +126,7 @@ function ownedBytesMax(room: ActiveRoom, plan: TablePlan): number {
 }
 
 function settle(room: ActiveRoom): void {
-  for (let table = 0; table < room.due.length; table++) settleTable(room.arena, room.due[table])
+  for (let table = 0; table < room.dueCount; table++) settleTable(room.arena, room.due[table])
   // Clearing what is empty is not free.
   if (room.events.length > 0) room.events.length = 0
   if (room.nacks.length > 0) room.nacks.length = 0

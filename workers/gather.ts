@@ -6,7 +6,6 @@ import { assert } from '../src/base/assert.js'
 import { atScratch } from '../src/memory/arena-layout.js'
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout } from '../src/memory/room-layout.js'
-import { isSlot } from '../src/schema/field-tables.js'
 import { stage } from '../src/wire/envelope.js'
 import { addColumn, addRowSet, form, type SectionWriter } from '../src/wire/section.js'
 
@@ -31,7 +30,7 @@ export function putRows(arena: Arena, writer: SectionWriter, table: number, kind
   assert(rows.count > 0, 'gather: a row set has rows')
   const entry = stage(writer.bitmaps), { words: bitmaps } = writer.bitmaps
   bitmaps[entry] = bitmaps[entry + 1] = 0
-  const from = kernels.firstWord(rows.bitmap, rows.words), to = kernels.lastWord(rows.bitmap, rows.words)
+  const isShort = rows.words === 1, from = isShort ? 0 : kernels.firstWord(rows.bitmap, rows.words), to = isShort ? 1 : kernels.lastWord(rows.bitmap, rows.words)
   const first = firstRowIn(arena, rows.bitmap, from), last = lastRowIn(arena, rows.bitmap, to - 1)
   if (last - first + 1 === rows.count) return addRowSet(writer, table, kind, form.range, rows.first + first, rows.count, 0)
   const bitmapBytes = (to - from) * 8
@@ -50,26 +49,25 @@ export function putRows(arena: Arena, writer: SectionWriter, table: number, kind
 export function putColumn(
   arena: Arena, writer: SectionWriter, rowSet: number, fieldNumber: number, column: ColumnLayout, source: 'live' | 'committed', rows: RowBits,
 ): number {
-  const { field } = column
+  const { bytes, isSlot } = column
   const { kernels } = arena
-  const isQuantized = source === 'live' && field.kind === 'quantized'
-  const from = (isQuantized ? column.wire : column[source]) + rows.first * field.bytes
+  const isQuantized = source === 'live' && column.isQuantized
+  const from = (isQuantized ? column.wire : column[source]) + rows.first * bytes
   const to = writer.cursor
-  if (isSlot(field)) putSlots(arena, writer, from, field.bytes, rows)
-  else if (field.bytes === 1) kernels.gather8(from, rows.bitmap, rows.words, to)
-  else if (field.bytes === 2) kernels.gather16(from, rows.bitmap, rows.words, to)
-  else if (field.bytes === 4) kernels.gather32(from, rows.bitmap, rows.words, to)
+  if (isSlot) putSlots(arena, writer, from, bytes, rows)
+  else if (bytes === 1) kernels.gather8(from, rows.bitmap, rows.words, to)
+  else if (bytes === 2) kernels.gather16(from, rows.bitmap, rows.words, to)
+  else if (bytes === 4) kernels.gather32(from, rows.bitmap, rows.words, to)
   else kernels.gather64(from, rows.bitmap, rows.words, to)
-  const bytes = isSlot(field) ? slotBytes(arena, from, field.bytes, rows) : rows.count * field.bytes
-  addColumn(writer, rowSet, fieldNumber, bytes)
+  addColumn(writer, rowSet, fieldNumber, isSlot ? slotBytes(arena, from, bytes, rows) : rows.count * bytes)
   return isQuantized ? clampedOf(arena, column, rows, to) : 0
 }
 
 /** Asked precisely only where a value stands at an end of its range. */
-function clampedOf({ kernels }: Arena, { field, live }: ColumnLayout, rows: RowBits, values: number): number {
-  const touches = field.bytes === 1 ? kernels.touchesEdge8 : field.bytes === 2 ? kernels.touchesEdge16 : kernels.touchesEdge32
-  if (touches(values, rows.count, field.steps!) === 0) return 0
-  return kernels.countClamped(live + rows.first * 4, rows.bitmap, rows.words, field.min!, 1 / field.step!, field.steps!)
+function clampedOf({ kernels }: Arena, { bytes, live, min, perStep, steps }: ColumnLayout, rows: RowBits, values: number): number {
+  const touches = bytes === 1 ? kernels.touchesEdge8 : bytes === 2 ? kernels.touchesEdge16 : kernels.touchesEdge32
+  if (touches(values, rows.count, steps) === 0) return 0
+  return kernels.countClamped(live + rows.first * 4, rows.bitmap, rows.words, min, perStep, steps)
 }
 
 /** Calls `visit` with each row of `rows`, counted from `rows.first`. */

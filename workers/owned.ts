@@ -19,7 +19,8 @@ export const ownerColumnOf = (plan: TablePlan): ColumnLayout => plan.layout.colu
 /** The planned changes by owner, in table order. */
 export function ownersOf(room: ActiveRoom): Map<number, OwnedChange[]> {
   const owners = new Map<number, OwnedChange[]>()
-  for (const plan of room.due) {
+  for (let table = 0; table < room.dueCount; table++) {
+    const plan = room.due[table]
     if (!room.type.index.hasOwned[plan.layout.index]) continue
     const isHome = plan.layout.table.audience === 'owner'
     if (isHome && plan.despawned > 0) collect(room, owners, plan, what.despawned, -1, plan.layout.despawned, 'committed')

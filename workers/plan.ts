@@ -5,7 +5,6 @@
 import type { Arena } from '../src/memory/arena.js'
 import type { ColumnLayout, TableLayout } from '../src/memory/room-layout.js'
 import { recount, type Rows } from '../src/memory/rows.js'
-import { isSlot } from '../src/schema/field-tables.js'
 import { compareTouched, forgetTouched, isColumnTouched, isTouched, marksColumns } from './touch.js'
 
 export interface TablePlan {
@@ -74,8 +73,8 @@ function compareMarkedColumns(arena: Arena, plan: TablePlan): void {
 
 /** A kernel would read the padding's 63 rows, too. */
 function compareOnly(arena: Arena, { layout, words }: TablePlan, column: ColumnLayout): number {
-  const { field: { bytes, kind }, live, committed, changed } = column, { u8, u16, u32 } = arena
-  if (kind === 'quantized' || isSlot(column.field)) return compareColumn(arena, layout, column, changed, words, false)
+  const { bytes, isQuantized, isSlot, live, committed, changed } = column, { u8, u16, u32 } = arena
+  if (isQuantized || isSlot) return compareColumn(arena, layout, column, changed, words, false)
   const isSame = bytes === 1 ? u8[live] === u8[committed] : bytes === 2 ? u16[live >>> 1] === u16[committed >>> 1]
     : u32[live >>> 2] === u32[committed >>> 2] && (bytes === 4 || u32[(live >>> 2) + 1] === u32[(committed >>> 2) + 1])
   u32[changed >>> 2] = isSame ? 0 : 1
@@ -84,7 +83,7 @@ function compareOnly(arena: Arena, { layout, words }: TablePlan, column: ColumnL
 }
 
 /** Columns that are compared at every flush; setters mark slots by themselves, and whose a row is changes only when somebody leaves. */
-export const isMarkable = ({ field }: ColumnLayout): boolean => field.isFixed !== true && field.isOwner !== true && !isSlot(field)
+export const isMarkable = ({ isFixed, isOwner, isSlot }: ColumnLayout): boolean => !isFixed && !isOwner && !isSlot
 
 /** Which rows stayed, are new, or are gone. */
 function sortRows({ kernels }: Arena, plan: TablePlan): void {
@@ -98,18 +97,18 @@ function sortRows({ kernels }: Arena, plan: TablePlan): void {
 
 /** How many rows that stayed differ in a column; `changed`: where they go. */
 export function compareColumn({ kernels }: Arena, { alive, stayed }: TableLayout, column: ColumnLayout, changed: number, words: number, withOwners: boolean): number {
-  const { field, live, committed } = column
-  if (field.isFixed === true || (field.isOwner === true && !withOwners)) return 0
-  if (field.kind === 'quantized') {
-    const compare = field.bytes === 1 ? kernels.compareQuantized8 : field.bytes === 2 ? kernels.compareQuantized16 : kernels.compareQuantized32
-    return compare(live, committed, alive, stayed, changed, column.wire, words, field.min!, 1 / field.step!, field.steps!)
+  const { bytes, live, committed } = column
+  if (column.isFixed || (column.isOwner && !withOwners)) return 0
+  if (column.isQuantized) {
+    const compare = bytes === 1 ? kernels.compareQuantized8 : bytes === 2 ? kernels.compareQuantized16 : kernels.compareQuantized32
+    return compare(live, committed, alive, stayed, changed, column.wire, words, column.min, column.perStep, column.steps)
   }
-  if (isSlot(field)) {
+  if (column.isSlot) {
     if (kernels.countBits(column.marked, words) === 0) { kernels.zero(changed, words * 8); return 0 }
     kernels.and(column.marked, stayed, words)
-    return kernels.compareSlots(live, committed, column.marked, changed, words, field.bytes)
+    return kernels.compareSlots(live, committed, column.marked, changed, words, bytes)
   }
-  const compare = field.bytes === 1 ? kernels.compare8 : field.bytes === 2 ? kernels.compare16 : field.bytes === 4 ? kernels.compare32 : kernels.compare64
+  const compare = bytes === 1 ? kernels.compare8 : bytes === 2 ? kernels.compare16 : bytes === 4 ? kernels.compare32 : kernels.compare64
   return compare(live, committed, stayed, changed, words)
 }
 
@@ -121,11 +120,11 @@ export function plannedBytesMax(plan: TablePlan): number {
   const { layout } = plan
   const rowSetBytes = plan.words * 8 + structBytes
   let bytes = rowSetBytes * 4
-  const idBytes = layout.id === undefined ? 0 : layout.id.field.bytes
+  const idBytes = layout.id === undefined ? 0 : layout.id.bytes
   bytes += plan.spawned * (2 + idBytes)
   for (let index = 0; index < layout.columns.length; index++) {
     const rows = plan.changed[index] + plan.spawned
-    if (rows > 0) bytes += rows * layout.columns[index].field.bytes + rowSetBytes + structBytes
+    if (rows > 0) bytes += rows * layout.columns[index].bytes + rowSetBytes + structBytes
   }
   return bytes
 }

@@ -41,10 +41,10 @@ export const forgetTouched = ({ kernels }: Arena, { touched, touchedWords }: Tab
 
 /** How many rows of marked blocks differ in a column of numbers; `changed` holds them if there are any. */
 export function compareTouched({ kernels }: Arena, { stayed, touched }: TableLayout, column: ColumnLayout, words: number): number {
-  const { field: { kind, bytes, min, step, steps }, live, committed, changed, wire } = column
-  if (kind === 'quantized') {
+  const { bytes, isQuantized, live, committed, changed, wire } = column
+  if (isQuantized) {
     const compare = bytes === 1 ? kernels.compareTouchedQuantized8 : bytes === 2 ? kernels.compareTouchedQuantized16 : kernels.compareTouchedQuantized32
-    return compare(live, committed, stayed, touched, changed, wire, words, min!, 1 / step!, steps!)
+    return compare(live, committed, stayed, touched, changed, wire, words, column.min, column.perStep, column.steps)
   }
   const compare = bytes === 1 ? kernels.compareTouched8 : bytes === 2 ? kernels.compareTouched16 : bytes === 4 ? kernels.compareTouched32 : kernels.compareTouched64
   return compare(live, committed, stayed, touched, changed, words)

@@ -96,6 +96,16 @@ export interface ColumnLayout {
   readonly marked: number
   /** Quantized only: live values in wire form, as the last compare left them. */
   readonly wire: number
+  /** What every flush asks of the field, which is of many shapes. `bytes`: of a committed value. `perStep` and what is beside it: quantized only, else 0. */
+  readonly bytes: number
+  readonly isSlot: boolean
+  readonly isQuantized: boolean
+  /** Never changes while its row lives; only when its owner leaves. */
+  readonly isFixed: boolean
+  readonly isOwner: boolean
+  readonly min: number
+  readonly perStep: number
+  readonly steps: number
 }
 
 export interface TableLayout {
@@ -159,6 +169,8 @@ function layoutColumn(cursor: Cursor, field: FieldTable, index: number, rows: nu
     changed: take(cursor, bitmapBytes),
     marked: isSlot(field) ? take(cursor, bitmapBytes) : 0,
     wire: field.kind === 'quantized' ? take(cursor, rows * field.bytes) : 0,
+    bytes: field.bytes, isSlot: isSlot(field), isQuantized: field.kind === 'quantized', isFixed: field.isFixed === true, isOwner: field.isOwner === true,
+    min: field.min ?? 0, perStep: field.step === undefined ? 0 : 1 / field.step, steps: field.steps ?? 0,
   }
 }
 
