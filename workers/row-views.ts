@@ -4,7 +4,7 @@
  * A view's accessors are made once for all rooms of a type: rooms that had their own would give every view a shape of its own, and what authors write of `globals` would be
  * compiled for none.
  */
-import { isAlive, type Rows } from '../src/memory/rows.js'
+import type { Rows } from '../src/memory/rows.js'
 import type { EntityTable, FieldTable } from '../src/schema/field-tables.js'
 import type { Column } from '../src/schema/index.js'
 import { misfit, rangeCheck } from '../src/schema/values.js'
@@ -14,27 +14,34 @@ import type { Mark } from './touch.js'
 /** What the views of a room's table look at. `columns` by field. */
 export interface Viewed { readonly rows: Rows; readonly columns: readonly AnyColumn[]; readonly ids: Column<unknown> | undefined; readonly mark: Mark | undefined }
 
+/** A despawn raises its row's generation, so that a view whose row has another one looks at nothing any more. */
 class RowView {
   readonly #of: Viewed
   readonly #row: number
   readonly #generation: number
+  /** What each access needs of `#of`, so that it is one step away. */
+  readonly #generations: Uint16Array
+  readonly #columns: readonly AnyColumn[]
+  readonly #mark: Mark | undefined
 
   constructor(of: Viewed, row: number) {
     this.#of = of
     this.#row = row
-    this.#generation = of.rows.generation[row]
+    this.#generations = of.rows.generation
+    this.#generation = this.#generations[row]
+    this.#columns = of.columns
+    this.#mark = of.mark
   }
 
-  get row(): number { return this.#living() }
-  get id(): string | undefined { return (this.#of.ids?.get(this.#living()) as string) || undefined }
-
-  #living(): number {
-    const { rows } = this.#of, row = this.#row
-    if (!isAlive(rows, row) || rows.generation[row] !== this.#generation) throw new RangeError(`${rows.layout.table.name}: the row of this view is despawned`)
-    return row
+  get row(): number {
+    if (!RowView.isCurrent(this)) throw RowView.#gone(this)
+    return this.#row
   }
+  get id(): string | undefined { return (this.#of.ids?.get(this.row) as string) || undefined }
 
-  static isOf(view: RowView, generation: number): boolean { return view.#generation === generation }
+  static isCurrent(view: RowView): boolean { return view.#generations[view.#row] === view.#generation }
+
+  static #gone(view: RowView): RangeError { return new RangeError(`${view.#of.rows.layout.table.name}: the row of this view is despawned`) }
 
   /** Views of tables with these fields. */
   static forFields(table: EntityTable): typeof RowView {
@@ -47,17 +54,22 @@ class RowView {
     const isInRange = rangeCheck(field)
     Object.defineProperty(prototype, field.name, hasSetter(field) ? {
       enumerable: true,
-      get(this: RowView) { return (this.#of.columns[index] as Column<unknown>).get(this.#living()) },
-      set(this: RowView, value: unknown) { (this.#of.columns[index] as Column<unknown>).set(this.#living(), value) },
+      get(this: RowView) { return (this.#columns[index] as Column<unknown>).get(this.row) },
+      set(this: RowView, value: unknown) { (this.#columns[index] as Column<unknown>).set(this.row, value) },
     } : {
       enumerable: true,
       // Whichever array it is, what fits the field fits it.
-      get(this: RowView) { return (this.#of.columns[index] as NumberArray)[this.#living()] },
+      get(this: RowView) {
+        const row = this.#row
+        if (this.#generations[row] !== this.#generation) throw RowView.#gone(this)
+        return (this.#columns[index] as NumberArray)[row]
+      },
       set(this: RowView, value: number) {
         if (isInRange !== undefined && !isInRange(value)) throw new RangeError(`${table.name}.${misfit(field, value)}`)
-        const row = this.#living(), { columns, mark } = this.#of;
-        (columns[index] as NumberArray)[row] = value
-        if (mark !== undefined) mark(row, index)
+        const row = this.#row
+        if (this.#generations[row] !== this.#generation) throw RowView.#gone(this);
+        (this.#columns[index] as NumberArray)[row] = value
+        if (this.#mark !== undefined) this.#mark(row, index)
       },
     })
   }
@@ -76,7 +88,7 @@ export function createRowViews(of: Viewed): (row: number) => Record<string, unkn
   const View = viewOf(of.rows.layout.table), cache: (RowView | undefined)[] = []
   return (row) => {
     let view = cache[row]
-    if (view === undefined || !RowView.isOf(view, of.rows.generation[row])) view = cache[row] = new View(of, row)
+    if (view === undefined || !RowView.isCurrent(view)) view = cache[row] = new View(of, row)
     return view as unknown as Record<string, unknown>
   }
 }
