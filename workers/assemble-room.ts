@@ -83,7 +83,7 @@ export function assembleRoom(context: OpenContext, block: Block, layout: RoomLay
   const byName = new Map(rows.map((entry) => [entry.layout.table.name, entry]))
   const isCurrent = (table: string, ref: number): boolean => { const target = byName.get(table); return target !== undefined && refersToLiving(target, ref) }
   const nextOrder = (): number => ++book.clock.order
-  const tracksTouch = ({ layout: { table } }: Rows): boolean => type.touchTables.has(table.name)
+  const tracksTouch = ({ layout: { index } }: Rows): boolean => type.tracksTouch[index]
   const tables = rows.map((entry) => createAuthorTable(arena, entry, isCurrent, nextOrder, tracksTouch(entry) ? createMark(arena, entry.layout) : undefined))
   const { tickHz, flushHz } = type.definition
   let actor: Actor

@@ -166,6 +166,7 @@ function spawn(inside: Inside, values: Record<string, unknown> = {}, as: { id?: 
     inside.idColumn?.set(row, as.id ?? '')
   } catch (error) {
     dropRow(rows, row)
+    inside.mark?.(row)
     throw error
   }
   if (as.id !== undefined) inside.ids.set(as.id, row)
@@ -199,6 +200,7 @@ function despawn(inside: Inside, row: number): void {
   if (inside.idColumn !== undefined) inside.ids.delete(inside.idColumn.get(row) as string)
   if (inside.ages !== undefined) leaveRow(inside.ages, row)
   dropRow(inside.rows, row)
+  inside.mark?.(row)
 }
 
 function rebuild(inside: Inside): void {

@@ -7,7 +7,7 @@ import { audiences, isSlot, type Audience, type EntityTable, type FieldTable, ty
 import { hashTables, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
 import { BadStore } from './bad-store.js'
 import { invertIndex } from './public-index.js'
-import type { RoomType } from './room-type.js'
+import { trackingOf, type RoomType } from './room-type.js'
 
 /** The type with these field tables instead of its own. Throws BadStore. */
 export function foreignType(type: RoomType, tables: readonly EntityTable[]): RoomType {
@@ -20,7 +20,7 @@ export function foreignType(type: RoomType, tables: readonly EntityTable[]): Roo
   const publicTables = publicTablesOf(full)
   if (schemaHash(publicTables) !== type.hash) throw new BadStore('its owner shows clients other tables')
   return {
-    ...type, full, fullHash: hashTables(tables), index: invertIndex(full, publicIndex(full)),
+    ...type, ...trackingOf(tables, type.touchTables), full, fullHash: hashTables(tables), index: invertIndex(full, publicIndex(full)),
     definition: { ...type.definition, maxSessions: tables[number('$sessions')].capacity },
     sessionsTable: number('$sessions'), roomTable: number('$room'), optionsTable: number('$options'), listingTable: number('$listing'),
     timerTables: new Map(tables.flatMap(({ name }, index) => name.startsWith('$timer:') ? [[name.slice(7), index]] : [])),

@@ -43,7 +43,8 @@ export function restoreLive(room: ActiveRoom): void {
   const { arena } = room
   const { clock } = room.book
   const { tick, timeMs } = clock
-  for (const { rows, layout } of room.plans) {
+  for (const plan of room.plans) {
+    const { rows, layout } = plan
     arena.kernels.copy(layout.alive, layout.aliveCommitted, layout.words * 8)
     for (const column of columnsOf(layout)) {
       if (column.field.kind !== 'quantized') arena.kernels.copy(column.live, column.committed, layout.rows * column.field.bytes)
@@ -51,6 +52,8 @@ export function restoreLive(room: ActiveRoom): void {
     }
     forgetTouched(arena, layout)
     recount(rows)
+    // Which rows stay, another instance may have decided.
+    plan.isSettled = false
   }
   for (const table of room.tables) table.rebuild()
   clock.tick = Math.max(clock.tick, tick)

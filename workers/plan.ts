@@ -37,10 +37,7 @@ export const createTablePlan = (rows: Rows, tracksTouch: boolean): TablePlan => 
 
 const slotsOf = ({ columns, id }: TableLayout): ColumnLayout[] => [...columns.filter(({ marked }) => marked !== 0), ...(id === undefined ? [] : [id])]
 
-/**
- * Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. Of a table that nobody has written this
- * reads a few words and writes none: a room has more of the engine's tables than of its author's, and between two of its flushes they leave the caches.
- */
+/** Compares one table; true if anything differs. `withOwners`: a session has left, so its rows have lost their owner. */
 export function planTable(arena: Arena, plan: TablePlan, withOwners: boolean): boolean {
   const { layout, rows } = plan
   const isTouchedNow = plan.tracksTouch && isTouched(arena, layout)
@@ -67,8 +64,11 @@ const comparePlanned = (arena: Arena, { layout, words, tracksTouch, marksColumns
 
 /** The columns of the only row, which lives and is committed, where they are marked. */
 function compareMarkedColumns(arena: Arena, plan: TablePlan): void {
-  const { layout: { columns } } = plan
-  for (let index = 0; index < columns.length; index++) note(plan, index, isColumnTouched(arena, plan.layout, index) ? compareOnly(arena, plan, columns[index]) : 0)
+  const { changed, layout: { columns } } = plan
+  for (let index = 0; index < changed.length; index++) {
+    changed[index] = 0
+    if (isColumnTouched(arena, plan.layout, index)) note(plan, index, compareOnly(arena, plan, columns[index]))
+  }
 }
 
 /** A kernel would read the padding's 63 rows, too. */
@@ -145,8 +145,10 @@ export function stampTable({ kernels }: Arena, { layout, words, spawned, despawn
 }
 
 /** Forgets the marks of blocks, slots and despawned rows of a table in which something differed: the record that says so is committed. */
-export function settleTable(arena: Arena, { rows, layout, isTouched, slots, words }: TablePlan): void {
+export function settleTable(arena: Arena, plan: TablePlan): void {
+  const { rows, layout, isTouched, slots, words } = plan
   if (isTouched) forgetTouched(arena, layout)
   for (let index = 0; index < slots.length; index++) arena.kernels.zero(slots[index].marked, words * 8)
   if (rows.moved) recount(rows)
+  if (!plan.isSettled) sortRows(arena, plan)
 }

@@ -8,7 +8,7 @@ import { generationField, idField, type EntityTable, type FieldTable, type FullT
 import { fieldsOf, fullTablesOf, hashTables, publicIndex, publicTablesOf, schemaHash } from '../src/schema/tables-of.js'
 import { blockBytesFor } from '../src/memory/arena.js'
 import type { CatalogEntry } from '../src/memory/crossing.js'
-import { layoutRoom } from '../src/memory/room-layout.js'
+import { layoutRoom, touchedWordsOf } from '../src/memory/room-layout.js'
 import { normalise, type NormalDefinition, type RoomModule } from '../src/room/define.js'
 import { invertIndex, type PublicIndex } from './public-index.js'
 
@@ -31,6 +31,10 @@ export interface RoomType {
   readonly playerTable: number
   /** Names of the tables that track touches: those whose author wants it, globals, and the engine's own, which know what they write. In no field table. */
   readonly touchTables: ReadonlySet<string>
+  /** The same by table. */
+  readonly tracksTouch: readonly boolean[]
+  /** By table: its first mark, in u32 from the room's first on; behind the last table the end of all. */
+  readonly marksFrom: readonly number[]
 }
 
 const server = (name: string, kind: FieldTable['kind'], bytes: number): FieldTable =>
@@ -80,6 +84,7 @@ export function createRoomType(module: RoomModule, number: number): RoomType {
   const engine = [sessionsTable(definition.maxSessions), roomTable, options, listing, ...timers]
   const full: FullTables = { ...plain, tables: [...plain.tables.map(withHidden), ...engine] }
   const tables = publicTablesOf(full)
+  const touchTables = new Set(['$globals', ...engine.map(({ name }) => name), ...Object.entries(module.schema.tables ?? {}).filter(([, { options: { track } }]) => track === 'touch').map(([name]) => name)])
   const tableNumber = (name: string): number => full.tables.findIndex((table) => table.name === name)
   return {
     number, name: full.name, definition, full, tables, hash: schemaHash(tables), fullHash: hashTables(full.tables), index: invertIndex(full, publicIndex(full)),
@@ -87,8 +92,14 @@ export function createRoomType(module: RoomModule, number: number): RoomType {
     listingTable: tableNumber('$listing'),
     timerTables: new Map(Object.keys(definition.timers).map((name) => [name, tableNumber(`$timer:${name}`)])),
     playerTable: full.player === undefined ? -1 : tableNumber(full.player),
-    touchTables: new Set(['$globals', ...engine.map(({ name }) => name), ...Object.entries(module.schema.tables ?? {}).filter(([, { options: { track } }]) => track === 'touch').map(([name]) => name)]),
+    touchTables, ...trackingOf(full.tables, touchTables),
   }
+}
+
+export function trackingOf(tables: readonly EntityTable[], touchTables: ReadonlySet<string>): Pick<RoomType, 'tracksTouch' | 'marksFrom'> {
+  const marksFrom = [0]
+  for (const { capacity } of tables) marksFrom.push(marksFrom[marksFrom.length - 1] + touchedWordsOf(capacity) * 2)
+  return { tracksTouch: tables.map(({ name }) => touchTables.has(name)), marksFrom }
 }
 
 export const layoutLimitsOf = (type: RoomType): { sessions: number; generationField: number; idField: number } =>

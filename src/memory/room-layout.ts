@@ -141,6 +141,8 @@ export interface RoomLayout {
   readonly historyBytes: number
   readonly snapshot: number
   readonly snapshotBytes: number
+  /** Where the marks of all tables lie, one after the other. */
+  readonly touched: number
   readonly tables: readonly TableLayout[]
   /** What a record of this room can take at most. */
   readonly recordBytesMax: number
@@ -163,18 +165,21 @@ function take(cursor: Cursor, bytes: number): number {
 function layoutColumn(cursor: Cursor, field: FieldTable, index: number, rows: number): ColumnLayout {
   const bitmapBytes = rows / 8
   return {
-    field, index,
     live: take(cursor, rows * field.liveBytes),
     committed: take(cursor, rows * field.bytes),
     changed: take(cursor, bitmapBytes),
+    bytes: field.bytes, isSlot: isSlot(field), isQuantized: field.kind === 'quantized',
     marked: isSlot(field) ? take(cursor, bitmapBytes) : 0,
     wire: field.kind === 'quantized' ? take(cursor, rows * field.bytes) : 0,
-    bytes: field.bytes, isSlot: isSlot(field), isQuantized: field.kind === 'quantized', isFixed: field.isFixed === true, isOwner: field.isOwner === true,
+    isFixed: field.isFixed === true, isOwner: field.isOwner === true, field, index,
     min: field.min ?? 0, perStep: field.step === undefined ? 0 : 1 / field.step, steps: field.steps ?? 0,
   }
 }
 
-const touchedWordsOf = ({ capacity }: EntityTable): number => Math.ceil(capacity / rowsPerMark / 64)
+/** u64 of marks of a table. */
+export const touchedWordsOf = (capacity: number): number => Math.ceil(capacity / rowsPerMark / 64)
+
+const sum = (counts: readonly number[]): number => counts.reduce((all, count) => all + count, 0)
 
 function layoutTable(cursor: Cursor, table: EntityTable, index: number, touched: number, fieldNumbers: { generation: number; id: number }): TableLayout {
   const rows = align(table.capacity, rowsPerWord)
@@ -182,7 +187,7 @@ function layoutTable(cursor: Cursor, table: EntityTable, index: number, touched:
   return {
     table, index, rows, words: rows / rowsPerWord,
     alive: bitmap(), aliveCommitted: bitmap(), used: bitmap(), stayed: bitmap(), spawned: bitmap(), despawned: bitmap(),
-    touched, touchedWords: touchedWordsOf(table),
+    touched, touchedWords: touchedWordsOf(table.capacity),
     stamps: take(cursor, rows / rowsPerWord * 4),
     generation: layoutColumn(cursor, generationTable, fieldNumbers.generation, rows),
     id: table.ids ? layoutColumn(cursor, idTable, fieldNumbers.id, rows) : undefined,
@@ -233,12 +238,8 @@ export function layoutRoom(full: FullTables, limits: LayoutLimits, base: number)
   const snapshot = take(cursor, snapshotBytes)
   const numbers = { generation: limits.generationField, id: limits.idField }
   // Side by side: a flush asks each table, and most have a single word.
-  let touched = take(cursor, full.tables.reduce((words, table) => words + touchedWordsOf(table), 0) * 8)
-  const tables = full.tables.map((table, index) => {
-    const laidOut = layoutTable(cursor, table, index, touched, numbers)
-    touched += laidOut.touchedWords * 8
-    return laidOut
-  })
+  const touchedWords = full.tables.map(({ capacity }) => touchedWordsOf(capacity)), touched = take(cursor, sum(touchedWords) * 8)
+  const tables = full.tables.map((table, index) => layoutTable(cursor, table, index, touched + sum(touchedWords.slice(0, index)) * 8, numbers))
   const hash = hashText(JSON.stringify([full.tables, limits.sessions]))
-  return { base, hash, journal, journalBytes, historyIndex, history, historyBytes, snapshot, snapshotBytes, tables, recordBytesMax, bytes: cursor.at - base }
+  return { base, hash, journal, journalBytes, historyIndex, history, historyBytes, snapshot, snapshotBytes, touched, tables, recordBytesMax, bytes: cursor.at - base }
 }

@@ -7,7 +7,7 @@ import { atReleasedSeq, type RoomLayout } from '../../src/memory/room-layout.js'
 import { storeWide } from '../../src/memory/views.js'
 import { createEncoder } from '../../workers/encode.js'
 import { committedSeq, recordOf } from '../../workers/history.js'
-import type { Flusher } from '../../workers/flush.js'
+import { flushRoom, type Flusher } from '../../workers/flush.js'
 import { followRecord } from '../../workers/following.js'
 import type { OpenContext } from '../../workers/assemble-room.js'
 import { attachRoom, openRoom, stepDown, takeOver } from '../../workers/open-room.js'
@@ -40,7 +40,7 @@ function drain({ arena, actor: { room }, published }: Follower): void {
 }
 
 /** Hands over the record of `seq`; `change` may spoil its copy. */
-function give(owner: LocalRoom, follower: Follower, seq: number, change: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes): ReturnType<typeof followRecord> {
+function give(owner: Pick<LocalRoom, 'arena' | 'actor'>, follower: Follower, seq: number, change: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes): ReturnType<typeof followRecord> {
   const record = recordOf(owner.arena, owner.actor.room.layout, seq)!
   const bytes = change(owner.arena.u8.slice(record.address, record.address + record.bytes))
   // The end of the arena is nobody's here: the record's place in the input ring.
@@ -52,7 +52,7 @@ function give(owner: LocalRoom, follower: Follower, seq: number, change: (bytes:
 }
 
 /** Tables that differ from the owner's. */
-const differing = (arena: Arena, layout: RoomLayout, owner: LocalRoom): string[] => {
+const differing = (arena: Arena, layout: RoomLayout, owner: Pick<LocalRoom, 'arena' | 'actor'>): string[] => {
   const theirs = committed(owner.arena, owner.actor.room.layout)
   return committed(arena, layout).flatMap((table, index) => table === theirs[index] ? [] : [table.split(' ')[0]])
 }
@@ -120,6 +120,33 @@ describe('following', () => {
     stepDown(follower.actor)
     expectSame(owner, follower, seq)
     expect([room.isFollowing, room.tables[1].rowsOf.size]).toEqual([true, owner.actor.room.tables[1].rowsOf.size])
+  })
+
+  it('following: who runs a room again tells of the rows that came while another ran it', () => {
+    const owner = createOwner(), rooms = [follow(owner), follow(owner)]
+    for (let n = 0; n < 30; n++) {
+      const seq = turn(owner)
+      for (const room of rooms) give(owner, room, seq)
+    }
+    let epoch = 4096
+    /** It takes over, writes, and what it says is followed by the other one. */
+    const run = ([runner, other]: Follower[], write: (things: Actor['room']['tables'][number]) => void): number => {
+      const { room } = runner.actor
+      expect(takeOver(runner.context, runner.actor, epoch += 4096)).toBe(true)
+      write(room.tables[1])
+      const seq = flushRoom(runner.flusher, room)
+      drain(runner)
+      expect(give(runner, other, seq)).toBe('applied')
+      stepDown(runner.actor)
+      return seq
+    }
+    const level = (hp: number) => (things: Actor['room']['tables'][number]): void => { for (const row of things.rows()) things.at(row).hp = hp }
+    run(rooms, level(7))
+    run([rooms[1], rooms[0]], (things) => { for (let n = 0; n < 100; n++) things.spawn({ hp: 8 }) })
+    run(rooms, level(9))
+    const { arena, actor: { room: { layout: { tables: [, { columns }] }, tables: [, things] } } } = rooms[1], { committed: hp } = columns.find(({ field }) => field.name === 'hp')!
+    expect(new Set([...things.rows()].map((row) => arena.u16[(hp >>> 1) + row])), `SEED=${seed}`).toEqual(new Set([9]))
+    expect(differing(rooms[0].arena, rooms[0].actor.room.layout, rooms[1])).toEqual([])
   })
 
   it('following: a record that was changed anywhere is refused or taken whole, and nothing outside the room\'s own tables is written', { timeout: 60_000 }, () => {
