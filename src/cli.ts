@@ -6,7 +6,7 @@ import { KasagiError } from './base/errors.js'
 import { optionsHelp, parseConfig, type Config } from './config.js'
 import { startEngine, type Engine } from './engine.js'
 import { createLogger } from './server/logging.js'
-import { loadProjects, serveProjects, type Project } from './server/projects.js'
+import { endBundler, loadProjects, serveProjects, type Project } from './server/projects.js'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
@@ -59,6 +59,7 @@ async function serve(config: Config, folders: readonly string[]): Promise<void> 
   process.on('uncaughtExceptionMonitor', (error) => log.error({ stack: error.stack }, `a fault of the engine's own ends the process; please report it: ${error.message}`))
   try {
     const projects = await loadProjects(folders, outFolder)
+    await endBundler()
     const engine = await startEngine({ config, log, roomBundles: projects.map(({ roomBundle }) => roomBundle), http: serveProjects(projects) })
     const { port, workers, socketKind: sockets, place: data } = engine
     if (config.logJson) log.info({ version, node: process.versions.node, port, workers, sockets, data }, `listening on port ${port}`)

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -114,6 +114,9 @@ describe('cli', () => {
     expect((await fetch(`${url}counter`, { redirect: 'manual' })).headers.get('location')).toBe('/counter/')
     expect([(await fetch(`${url}healthz`)).status, (await fetch(`${url}readyz`)).status, (await fetch(`${url}nothing`)).status]).toEqual([200, 200, 404])
     expect(await (await fetch(`${url}..%2f..%2fpackage.json`)).text()).not.toContain('kasagi-engine')
+    // Nothing runs beside it: the bundler is gone.
+    const { pid } = run.child, children = `/proc/${pid}/task/${pid}/children`
+    if (existsSync(children)) expect(readFileSync(children, 'utf8')).toBe('')
     run.child.kill('SIGTERM')
     expect(await run.exit).toBe(0)
     for (const line of run.out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)

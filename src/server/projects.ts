@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { lstat, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { build, type BuildFailure, type Plugin } from 'esbuild'
+import { build, stop, type BuildFailure, type Plugin } from 'esbuild'
 import { KasagiError } from '../base/errors.js'
 import type { HttpAnswer, HttpRequest } from './sockets.js'
 
@@ -51,6 +51,9 @@ export async function loadProjects(folders: readonly string[], outFolder: string
   for (const [index, folder] of folders.entries()) projects.push(await loadProject(resolve(folder), index === 0, outFolder))
   return projects
 }
+
+/** Ends the bundler's process, which would stay as long as this one. For a process that is the engine's alone: whoever else bundles in it uses the same. */
+export const endBundler = (): Promise<void> => stop()
 
 async function loadProject(folder: string, isFirst: boolean, outFolder: string): Promise<Project> {
   const name = basename(folder)
