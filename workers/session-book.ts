@@ -241,7 +241,7 @@ function createOwnRows(sessions: AuthorTable, player: AuthorTable | undefined): 
 /** The one row of `$room`. A class, because accessors that each room makes for itself would give every clock a shape of its own, and what reads them would be compiled for none. */
 class RoomClock implements Clock {
   readonly #f64: Float64Array; readonly #u32: Uint32Array; readonly #u8: Uint8Array; readonly #touch: AuthorTable['touch']
-  /** Where the columns' only values lie, in elements, and the first column's number. */
+  /** Where each column's only value lies, in elements, and the column's number. */
   readonly #at: Readonly<Record<keyof Clock, number>>
   readonly #column: Readonly<Record<keyof Clock, number>>
 
@@ -251,8 +251,8 @@ class RoomClock implements Clock {
     this.#u8 = views.u8
     this.#touch = touch
     const columnOf = (name: keyof Clock): number => numberOf(name), atOf = (name: keyof Clock): number => layout.columns[columnOf(name)].live / layout.columns[columnOf(name)].field.bytes
-    this.#at = forEach(atOf)
-    this.#column = forEach(columnOf)
+    this.#at = ofEach(atOf)
+    this.#column = ofEach(columnOf)
   }
 
   get tick() { return this.#f64[this.#at.tick] }
@@ -271,7 +271,7 @@ class RoomClock implements Clock {
   set tablesHash(value: number) { this.#u32[this.#at.tablesHash] = value; this.#touch(0, this.#column.tablesHash) }
 }
 
-const forEach = (of: (name: keyof Clock) => number): Record<keyof Clock, number> => ({
+const ofEach = (of: (name: keyof Clock) => number): Record<keyof Clock, number> => ({
   tick: of('tick'), timeMs: of('timeMs'), roomChangedSeq: of('roomChangedSeq'), order: of('order'), locked: of('locked'), version: of('version'), tablesHash: of('tablesHash'),
 })
 

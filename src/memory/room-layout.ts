@@ -100,8 +100,9 @@ export interface ColumnLayout {
   readonly bytes: number
   readonly isSlot: boolean
   readonly isQuantized: boolean
-  /** Never changes while its row lives; only when its owner leaves. */
+  /** Does not change while its row lives. */
   readonly isFixed: boolean
+  /** Changes only when a session leaves. */
   readonly isOwner: boolean
   readonly min: number
   readonly perStep: number
