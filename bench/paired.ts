@@ -28,12 +28,12 @@ function readTicks(): { all: number; stolen: number } {
   return { all: ticks.reduce((sum, each) => sum + each, 0), stolen: ticks[7] }
 }
 
-/** So many windows; one of which too much was stolen is taken again, as often as there are windows. */
-export async function takeWindows<T>(id: string, steal: Steal, takeWindow: () => Promise<T> | T, wanted = windowsWanted): Promise<T[]> {
+/** So many windows, counted from 0; one of which too much was stolen is taken again, as often as there are windows. */
+export async function takeWindows<T>(id: string, steal: Steal, takeWindow: (window: number) => Promise<T> | T, wanted = windowsWanted): Promise<T[]> {
   const taken: T[] = []
   for (let left = wanted; taken.length < wanted;) {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${id}: window ${taken.length + 1} of ${wanted} `)
-    const before = readTicks(), window = await takeWindow(), after = readTicks()
+    const before = readTicks(), window = await takeWindow(taken.length), after = readTicks()
     const share = (after.stolen - before.stolen) / Math.max(1, after.all - before.all)
     if (share > stealMax && left-- > 0) { steal.repeated++; continue }
     steal.highest = Math.max(steal.highest, share)

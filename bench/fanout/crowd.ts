@@ -9,16 +9,24 @@ import type { TurnAnswer } from './load.js'
 import { inputsPerTurn, roomNames, ticksPerTurn, warmUpWindows, type CrowdShape } from './shapes.js'
 import { takeTurn, type Taken } from './turns.js'
 
+/** Contestants that are in no target have their turns in one window of so many. */
+const windowsPerBeside = 3
+
 /** In the order of a window. A turn without inputs comes behind one with them: it tells every client of all that was applied. */
 const turnsOfWindow = [
   { name: 'floor', key: 'floor', inputs: 0 }, { name: 'engineInputs', key: 'engine', inputs: inputsPerTurn }, { name: 'engine', key: 'engine', inputs: 0 },
-  { name: 'colyseusF32', key: 'colyseusF32', inputs: 0 }, { name: 'colyseus16', key: 'colyseus16', inputs: 0 }, { name: 'colyseusInputs', key: 'colyseusInputs', inputs: inputsPerTurn },
-  { name: 'socketioInputs', key: 'socketio', inputs: inputsPerTurn }, { name: 'socketio', key: 'socketio', inputs: 0 }, { name: 'floorInputs', key: 'floor', inputs: inputsPerTurn },
+  { name: 'colyseusF32', key: 'colyseusF32', inputs: 0 }, { name: 'colyseus16', key: 'colyseus16', inputs: 0 }, { name: 'colyseusInputs', key: 'colyseusInputs', inputs: inputsPerTurn, isBeside: true },
+  { name: 'socketioInputs', key: 'socketio', inputs: inputsPerTurn, isBeside: true }, { name: 'socketio', key: 'socketio', inputs: 0, isBeside: true }, { name: 'floorInputs', key: 'floor', inputs: inputsPerTurn },
   { name: 'floorAgain', key: 'floor', inputs: 0 },
-] as const satisfies readonly { name: string; key: ContestantKey; inputs: number }[]
+] as const satisfies readonly { name: string; key: ContestantKey; inputs: number; isBeside?: boolean }[]
 
-export type TurnName = typeof turnsOfWindow[number]['name']
-export type CrowdWindow = Readonly<Record<TurnName, Taken>>
+type Turn = typeof turnsOfWindow[number]
+export type BesideName = Extract<Turn, { isBeside: true }>['name']
+export type TurnName = Exclude<Turn['name'], BesideName>
+export type CrowdWindow = Readonly<Record<TurnName, Taken>> & Readonly<Partial<Record<BesideName, Taken>>>
+
+/** What a turn was in each window that had it. */
+export const takenIn = (windows: readonly CrowdWindow[], turn: TurnName | BesideName): Taken[] => windows.flatMap((window) => window[turn] ?? [])
 
 /** What a contestant's first room has been told in all: turns to move, and inputs to apply. */
 export interface Told { turns: number; inputs: number }
@@ -54,9 +62,9 @@ export async function measureCrowd(stage: Stage, shape: CrowdShape, steal: Steal
     sum.inputs += inputs * (shape.clients - viewers)
     return taken
   }
-  const window = async (): Promise<CrowdWindow> => {
-    const taken: Partial<Record<TurnName, Taken>> = {}
-    for (const { name, key, inputs } of turnsOfWindow) taken[name] = await take(key, inputs)
+  const window = async (number: number): Promise<CrowdWindow> => {
+    const taken: Partial<Record<TurnName | BesideName, Taken>> = {}
+    for (const turn of turnsOfWindow) if (!('isBeside' in turn) || number % windowsPerBeside === 0) taken[turn.name] = await take(turn.key, turn.inputs)
     return taken as CrowdWindow
   }
   await comeIn(stage, moving.engine, shape)
@@ -64,9 +72,9 @@ export async function measureCrowd(stage: Stage, shape: CrowdShape, steal: Steal
   await stage.capture(roomNames(shape)[0], shape.type, () => stage.ask<TurnAnswer>({ kind: 'turn', group: 'engine', ticks: ticksPerTurn, inputs: 0 }))
   told.get('engine')!.turns += ticksPerTurn
   for (const contestant of all) if (contestant !== moving.engine) await comeIn(stage, contestant, shape)
-  for (let turn = 0; turn < warmUpWindows; turn++) await window()
+  for (let turn = 0; turn < warmUpWindows; turn++) await window(0)
   for (const contestant of all) await prove(contestant, shape, told.get(contestant.key)!)
-  const windows = await takeWindows(shape.id, steal, window)
+  const windows = await takeWindows(shape.id, steal, window, shape.windows)
   for (const contestant of all) {
     await prove(contestant, shape, told.get(contestant.key)!)
     await contestant.leave()
@@ -80,7 +88,7 @@ export async function measureCrowd(stage: Stage, shape: CrowdShape, steal: Steal
 function sayWhatWasUsed(stage: Stage, { id }: CrowdShape, windows: readonly CrowdWindow[]): void {
   const percent = (share: number): string => `${Math.round(share * 100)}%`
   const used = turnsOfWindow.map(({ name, key, inputs }) => {
-    const server = median(windows.map((each) => each[name].serverShare)), load = median(windows.map((each) => each[name].loadShare))
+    const taken = takenIn(windows, name), server = median(taken.map(({ serverShare }) => serverShare)), load = median(taken.map(({ loadShare }) => loadShare))
     const full = [...server >= 0.95 ? ['its core'] : [], ...load >= 0.95 ? ['the load\'s core'] : []]
     return `${stage.contestants[key].subject}${inputs > 0 ? ' with inputs' : ''} ${percent(server)} (load ${percent(load)}${full.length > 0 ? `; saturated: ${full.join(' and ')}` : ''})`
   })

@@ -2,13 +2,14 @@
 import { judge } from '../paired.js'
 import { figure, median, type Figure, type Target } from '../report.js'
 import type { GoalId } from '../targets.js'
-import type { CrowdWindow, TurnName } from './crowd.js'
+import { takenIn, type BesideName, type CrowdWindow, type TurnName } from './crowd.js'
 import { inputsPerTurn, ticksPerTurn, type CrowdShape } from './shapes.js'
+import type { Taken } from './turns.js'
 
-const subjects: readonly (readonly [TurnName, string])[] = [
+const subjects: readonly (readonly [TurnName | BesideName, string])[] = [
   ['engine', 'the engine'], ['colyseusF32', 'Colyseus, f32'], ['colyseus16', 'Colyseus, quantized'], ['socketio', 'socket.io'],
 ]
-const withInputs: readonly (readonly [TurnName, string])[] = [
+const withInputs: readonly (readonly [TurnName | BesideName, string])[] = [
   ['engineInputs', 'the engine'], ['colyseusInputs', 'Colyseus, f32'], ['socketioInputs', 'socket.io'], ['floorInputs', 'bare uWS and its echo'],
 ]
 
@@ -16,38 +17,40 @@ const share = (latencies: readonly number[], of: number): number => [...latencie
 
 const floorOf = ({ floor, floorAgain }: CrowdWindow): number => (floor.cpuPerDeliveryUs + floorAgain.cpuPerDeliveryUs) / 2
 
-/** In each window. How CPU divides is told by samples of the kernel's clock, few in a turn, so the share is that of the whole run: what varies is the CPU. */
-function userPerDeliveryUs(windows: readonly CrowdWindow[], ...turns: readonly TurnName[]): number[] {
-  const sum = (valueOf: (taken: CrowdWindow[TurnName]) => number): number => windows.reduce((all, each) => all + turns.reduce((some, turn) => some + valueOf(each[turn]), 0), 0)
+/** In each turn. How CPU divides is told by samples of the kernel's clock, few in a turn, so the share is that of the whole run: what varies is the CPU. */
+function userPerDeliveryUs(taken: readonly Taken[]): number[] {
+  const sum = (valueOf: (turn: Taken) => number): number => taken.reduce((all, turn) => all + valueOf(turn), 0)
   const userShare = Math.max(1, sum(({ userTicks }) => userTicks)) / Math.max(1, sum(({ allTicks }) => allTicks))
-  return windows.map((each) => userShare * turns.reduce((some, turn) => some + each[turn].cpuPerDeliveryUs, 0) / turns.length)
+  return taken.map(({ cpuPerDeliveryUs }) => userShare * cpuPerDeliveryUs)
 }
 
 export function figuresOf(id: string, windows: readonly CrowdWindow[]): Figure[] {
   const floor = 'bare uWebSockets.js', figures = [
     figure(id, floor, 'CPU per delivery', 'us', windows.map(floorOf)),
-    figure(id, floor, 'user CPU per delivery', 'us', userPerDeliveryUs(windows, 'floor', 'floorAgain')),
+    figure(id, floor, 'user CPU per delivery', 'us', userPerDeliveryUs([...takenIn(windows, 'floor'), ...takenIn(windows, 'floorAgain')])),
     figure(id, floor, 'bytes per delivery', 'B', windows.map((each) => each.floor.bytesPerDelivery)),
   ]
   for (const [turn, subject] of subjects) {
+    const taken = takenIn(windows, turn)
     figures.push(
-      figure(id, subject, 'CPU per delivery', 'us', windows.map((each) => each[turn].cpuPerDeliveryUs)),
-      figure(id, subject, 'user CPU per delivery', 'us', userPerDeliveryUs(windows, turn)),
-      figure(id, subject, 'bytes per delivery', 'B', windows.map((each) => each[turn].bytesPerDelivery)),
+      figure(id, subject, 'CPU per delivery', 'us', taken.map(({ cpuPerDeliveryUs }) => cpuPerDeliveryUs)),
+      figure(id, subject, 'user CPU per delivery', 'us', userPerDeliveryUs(taken)),
+      figure(id, subject, 'bytes per delivery', 'B', taken.map(({ bytesPerDelivery }) => bytesPerDelivery)),
     )
   }
   for (const [turn, subject] of withInputs) {
+    const taken = takenIn(windows, turn)
     figures.push(
-      figure(`${id}-inputs`, subject, 'CPU per delivery, inputs included', 'us', windows.map((each) => each[turn].cpuPerDeliveryUs)),
-      figure(`${id}-inputs`, subject, 'input to effect, p50', 'ms', windows.map((each) => share(each[turn].latencies, 0.5))),
-      figure(`${id}-inputs`, subject, 'input to effect, p99', 'ms', windows.map((each) => share(each[turn].latencies, 0.99))),
+      figure(`${id}-inputs`, subject, 'CPU per delivery, inputs included', 'us', taken.map(({ cpuPerDeliveryUs }) => cpuPerDeliveryUs)),
+      figure(`${id}-inputs`, subject, 'input to effect, p50', 'ms', taken.map(({ latencies }) => share(latencies, 0.5))),
+      figure(`${id}-inputs`, subject, 'input to effect, p99', 'ms', taken.map(({ latencies }) => share(latencies, 0.99))),
     )
   }
   return figures
 }
 
 /** CPU of a turn with inputs beyond that of one without, per input that was applied and acknowledged. */
-function perInputUs(withThem: CrowdWindow[TurnName], without: number, { rooms, clients }: CrowdShape): number {
+function perInputUs(withThem: Taken, without: number, { rooms, clients }: CrowdShape): number {
   const inputs = (rooms * clients - 1) * inputsPerTurn
   return (withThem.cpuUs - without * rooms * clients * ticksPerTurn) / inputs
 }
@@ -62,8 +65,8 @@ export function targetsOf(shape: CrowdShape, windows: readonly CrowdWindow[]): T
   const aboveFloor = (id: GoalId): Target =>
     ratio(id, (each) => (each.engine.cpuPerDeliveryUs - floorOf(each)) / (each[peer].cpuPerDeliveryUs - floorOf(each)))
   const user = (id: GoalId): Target => {
-    const theirs = userPerDeliveryUs(windows, peer)
-    return judge(id, userPerDeliveryUs(windows, 'engine').map((ours, window) => ours / theirs[window]))
+    const theirs = userPerDeliveryUs(takenIn(windows, peer))
+    return judge(id, userPerDeliveryUs(takenIn(windows, 'engine')).map((ours, window) => ours / theirs[window]))
   }
   const inputs = (id: GoalId): Target => ratio(id, (each) =>
     perInputUs(each.engineInputs, each.engine.cpuPerDeliveryUs, shape) / perInputUs(each.floorInputs, floorOf(each), shape))
@@ -81,6 +84,6 @@ export function targetsOf(shape: CrowdShape, windows: readonly CrowdWindow[]): T
 /** What an input costs, beside the target that holds the two against each other. */
 export const inputFigures = (shape: CrowdShape, windows: readonly CrowdWindow[]): Figure[] => [
   figure(`${shape.id}-inputs`, 'the engine', 'CPU per input', 'us', windows.map((each) => perInputUs(each.engineInputs, each.engine.cpuPerDeliveryUs, shape))),
-  figure(`${shape.id}-inputs`, 'socket.io', 'CPU per input', 'us', windows.map((each) => perInputUs(each.socketioInputs, each.socketio.cpuPerDeliveryUs, shape))),
+  figure(`${shape.id}-inputs`, 'socket.io', 'CPU per input', 'us', takenIn(windows, 'socketioInputs').map((each, turn) => perInputUs(each, takenIn(windows, 'socketio')[turn].cpuPerDeliveryUs, shape))),
   figure(`${shape.id}-inputs`, 'bare uWS and its echo', 'CPU per input', 'us', windows.map((each) => perInputUs(each.floorInputs, floorOf(each), shape))),
 ]
