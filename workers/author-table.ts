@@ -37,7 +37,7 @@ export interface AuthorTable {
   numberOf(name: string): number
   /** Gives a living row its id; only while a room is filled from its store. */
   setId(row: number, id: string): void
-  /** Builds ids and ages from the live rows again: after a recovery. */
+  /** Takes ids, ages, places and decoded values from the live rows again: whoever wrote them went past spawn and setters. */
   rebuild(): void
   /** Undefined where nothing looks for neighbours. */
   readonly grid: Grid | undefined
@@ -48,6 +48,8 @@ interface Inside {
   readonly layout: TableLayout
   readonly rows: Rows
   readonly columns: Map<string, AnyColumn>
+  /** By column: what was read of its slots, by row. */
+  readonly decoded: readonly unknown[][]
   /** By column: what a row gets that names no value. */
   readonly defaults: readonly unknown[]
   readonly ids: Map<string, number>
@@ -66,10 +68,11 @@ interface Inside {
 export function createAuthorTable(arena: Arena, rows: Rows, isCurrent: IsCurrent, nextOrder: () => number, mark?: Mark): AuthorTable {
   const { layout } = rows
   const columns = new Map<string, AnyColumn>()
-  for (const [number, column] of layout.columns.entries()) columns.set(column.field.name, marking(createColumn(arena, layout, column, isCurrent), number, mark))
+  const decoded = layout.columns.map((): unknown[] => [])
+  for (const [number, column] of layout.columns.entries()) columns.set(column.field.name, marking(createColumn(arena, layout, column, isCurrent, decoded[number]), number, mark))
   const owner = columns.get('$owner'), born = columns.get('$born')
   const inside: Inside = {
-    arena, layout, rows, columns, nextOrder, mark, ids: new Map(),
+    arena, layout, rows, columns, decoded, nextOrder, mark, ids: new Map(),
     defaults: layout.columns.map(({ field }) => defaultOf(field)),
     idColumn: layout.id === undefined ? undefined : createColumn(arena, layout, layout.id, isCurrent) as Column<unknown>,
     owner: owner === undefined ? undefined : numberColumn(owner),
@@ -205,6 +208,8 @@ function despawn(inside: Inside, row: number): void {
 
 function rebuild(inside: Inside): void {
   inside.ids.clear()
+  inside.grid?.invalidate()
+  for (const values of inside.decoded) values.length = 0
   if (inside.ages !== undefined) sortRows(inside.ages, inside.rows, inside.born!)
   if (inside.idColumn === undefined) return
   for (let row = nextRow(inside.rows, 0); row >= 0; row = nextRow(inside.rows, row + 1)) {

@@ -29,15 +29,15 @@ const arrays = {
   i64: BigInt64Array, u64: BigUint64Array, quantized: Float32Array,
 } as const
 
-/** The column of one field. Never moves while the room is open. */
-export function createColumn(arena: Arena, table: TableLayout, column: ColumnLayout, isCurrent: IsCurrent): AnyColumn {
+/** The column of one field. Never moves while the room is open. `decoded`: what was read of its slots, by row; to be emptied when they are written past the setter. */
+export function createColumn(arena: Arena, table: TableLayout, column: ColumnLayout, isCurrent: IsCurrent, decoded: unknown[] = []): AnyColumn {
   const { field, live } = column
   switch (field.kind) {
     case 'bool': return boolColumn(arena, column)
     case 'choice': return choiceColumn(arena, column)
     case 'ref': return refColumn(arena, column, isCurrent)
     case 'text': return textColumn(arena, column)
-    case 'list': case 'json': case 'optional': return packedColumn(arena, column)
+    case 'list': case 'json': case 'optional': return packedColumn(arena, column, decoded)
     default: return new arrays[field.kind](arena.buffer as ArrayBuffer, live, table.rows)
   }
 }
@@ -108,10 +108,8 @@ const packed = new Uint8Array(slotBytesMax), packedView = new DataView(packed.bu
  * List, json, optional: a slot of packed bytes, replaced as a whole. What is read is decoded once until it is set again, and frozen, so that
  * nobody changes a value that is no longer the room's.
  */
-function packedColumn(arena: Arena, { live, marked, field }: ColumnLayout): Column<unknown> {
+function packedColumn(arena: Arena, { live, marked, field }: ColumnLayout, decoded: unknown[]): Column<unknown> {
   const { u8, u16, u32, packed: view } = arena
-  /** By row; undefined: not decoded. */
-  const decoded: unknown[] = []
   return {
     get: (row) => {
       if (decoded[row] !== undefined) return decoded[row]

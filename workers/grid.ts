@@ -14,7 +14,8 @@ export interface Grid {
   insert(row: number): void
 }
 
-interface Cells { readonly heads: Map<number, number>; readonly next: Int32Array; built: boolean }
+/** `holds`: by row, 1 if it stands in a list: a second time would make a ring of it. */
+interface Cells { readonly heads: Map<number, number>; readonly next: Int32Array; readonly holds: Uint8Array; built: boolean }
 
 const cellKey = (column: number, row: number): number => (column + 32768) * 65536 + (row + 32768)
 
@@ -22,10 +23,15 @@ export function createGrid(
   grid: { readonly x: string; readonly y: string; readonly cell: number }, rows: Rows, columns: ReadonlyMap<string, AnyColumn>,
 ): Grid {
   const xs = numberColumn(columns.get(grid.x)), ys = numberColumn(columns.get(grid.y))
-  const cells: Cells = { heads: new Map(), next: new Int32Array(rows.capacity), built: false }
+  const cells: Cells = { heads: new Map(), next: new Int32Array(rows.capacity), holds: new Uint8Array(rows.capacity), built: false }
   return {
     invalidate: () => { cells.built = false },
-    insert: (row) => { if (cells.built) enter(cells, row, xs, ys, grid.cell) },
+    insert: (row) => {
+      if (!cells.built) return
+      // Its number was another row's in this very turn: the next query builds anew.
+      if (cells.holds[row] === 1) cells.built = false
+      else enter(cells, row, xs, ys, grid.cell)
+    },
     near: (x, y, radius) => {
       if (!cells.built) build(cells, rows, xs, ys, grid.cell)
       return hits(cells, rows, xs, ys, grid.cell, x, y, radius)
@@ -35,6 +41,7 @@ export function createGrid(
 
 function build(cells: Cells, rows: Rows, xs: NumberArray, ys: NumberArray, cell: number): void {
   cells.heads.clear()
+  cells.holds.fill(0)
   for (let row = nextRow(rows, 0); row >= 0; row = nextRow(rows, row + 1)) enter(cells, row, xs, ys, cell)
   cells.built = true
 }
@@ -42,6 +49,7 @@ function build(cells: Cells, rows: Rows, xs: NumberArray, ys: NumberArray, cell:
 function enter(cells: Cells, row: number, xs: NumberArray, ys: NumberArray, cell: number): void {
   const key = cellKey(Math.floor(xs[row] / cell), Math.floor(ys[row] / cell))
   cells.next[row] = cells.heads.get(key) ?? -1
+  cells.holds[row] = 1
   cells.heads.set(key, row)
 }
 

@@ -165,6 +165,7 @@ export function stepDown({ room }: Actor): void {
   room.eventBytes = room.nackBytes = room.missedEvents = 0
   for (const slots of [room.moved, room.joined, room.ownRows, room.ending]) slots.clear()
   room.left.clear()
+  room.refused.clear()
   room.isCommitted = true
   room.flushSkipped = false
   room.closing = undefined

@@ -122,7 +122,7 @@ describe('following', () => {
     expect([room.isFollowing, room.tables[1].rowsOf.size]).toEqual([true, owner.actor.room.tables[1].rowsOf.size])
   })
 
-  it('following: who runs a room again tells of the rows that came while another ran it', () => {
+  it('following: who runs a room again reads what another has written, and tells of the rows that came meanwhile', () => {
     const owner = createOwner(), rooms = [follow(owner), follow(owner)]
     for (let n = 0; n < 30; n++) {
       const seq = turn(owner)
@@ -140,10 +140,18 @@ describe('following', () => {
       stepDown(runner.actor)
       return seq
     }
-    const level = (hp: number) => (things: Actor['room']['tables'][number]): void => { for (const row of things.rows()) things.at(row).hp = hp }
-    run(rooms, level(7))
-    run([rooms[1], rooms[0]], (things) => { for (let n = 0; n < 100; n++) things.spawn({ hp: 8 }) })
-    run(rooms, level(9))
+    const bags = (things: Actor['room']['tables'][number]): string => JSON.stringify([...things.rows()].map((row) => things.at(row).bag))
+    run(rooms, (things) => { bags(things); for (const row of things.rows()) things.at(row).hp = 7 })
+    let written = ''
+    run([rooms[1], rooms[0]], (things) => {
+      for (let n = 0; n < 100; n++) things.spawn({ hp: 8 })
+      for (const row of things.rows()) things.at(row).bag = [row % 200, 1]
+      written = bags(things)
+    })
+    run(rooms, (things) => {
+      expect(bags(things), `SEED=${seed}`).toBe(written)
+      for (const row of things.rows()) things.at(row).hp = 9
+    })
     const { arena, actor: { room: { layout: { tables: [, { columns }] }, tables: [, things] } } } = rooms[1], { committed: hp } = columns.find(({ field }) => field.name === 'hp')!
     expect(new Set([...things.rows()].map((row) => arena.u16[(hp >>> 1) + row])), `SEED=${seed}`).toEqual(new Set([9]))
     expect(differing(rooms[0].arena, rooms[0].actor.room.layout, rooms[1])).toEqual([])
