@@ -46,7 +46,7 @@ check: dist/.built ## types, and generated code against schema/*.fbs
 bench: dist/.built ## measure beside peers; ONLY=delta runs one; bench/results
 	node scripts/bench.mjs
 
-bench-full: dist/.built ## the same with growth and the highest client counts, an hour
+bench-full: dist/.built ## the same with growth and the highest client counts, 31 min
 	FULL=1 node scripts/bench.mjs
 
 bench-smoke: dist/.built ## shows within a minute that every bench works

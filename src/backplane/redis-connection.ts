@@ -35,7 +35,8 @@ export interface RedisConnection {
 
 interface Connection {
   readonly redis: Redis
-  isReady: boolean
+  /** From the library's `ready` to its `close`. */
+  isOpen: boolean
   isCorked: boolean
   /** Scripts that were sent by their hash and are not answered. */
   byHash: number
@@ -51,18 +52,18 @@ export async function openConnection(address: RedisAddress, answerMs: number, ev
     enableOfflineQueue: false, autoResendUnfulfilledCommands: false, autoResubscribe: false, maxRetriesPerRequest: 0,
     retryStrategy: (times) => Math.min(25 * 2 ** Math.min(times, 16), reconnectMsMax),
   })
-  const connection: Connection = { redis, isReady: false, isCorked: false, byHash: 0, held: undefined }
+  const connection: Connection = { redis, isOpen: false, isCorked: false, byHash: 0, held: undefined }
   let cause = 'the connection was closed'
   redis.on('error', (error: Error) => { cause = error.message || String((error as { code?: unknown }).code) })
   redis.on('ready', () => {
-    connection.isReady = true
+    connection.isOpen = true
     for (const { text } of Object.values(scripts)) redis.call('SCRIPT', 'LOAD', text).catch(() => {})
     events.ready()
   })
   redis.on('close', () => {
-    const wasReady = connection.isReady
-    connection.isReady = false
-    if (wasReady) events.closed()
+    const wasOpen = connection.isOpen
+    connection.isOpen = false
+    if (wasOpen) events.closed()
   })
   redis.on('messageBuffer', (channel: Buffer, bytes: Buffer) => events.message?.(channel.toString(), bytesOf(bytes)))
   try {
@@ -72,7 +73,7 @@ export async function openConnection(address: RedisAddress, answerMs: number, ev
     throw new KasagiError('no-redis', `cannot use ${showAddress(address)} (${cause.split('\n')[0]})`)
   }
   return {
-    get isReady() { return connection.isReady },
+    get isReady() { return canSend(connection) },
     command: (name, ...args) => send(connection, name, args),
     script: (script, keys, args) => run(connection, script, [String(keys.length), ...keys, ...args]),
     subscribe: async (channels) => { await answered(redis.subscribe(...channels)) },
@@ -81,8 +82,11 @@ export async function openConnection(address: RedisAddress, answerMs: number, ev
   }
 }
 
+/** The end of a connection is read before its close is told; in between the library refuses what it is given. */
+const canSend = ({ redis, isOpen }: Connection): boolean => isOpen && redis.status === 'ready' && redis.stream.writable
+
 function send(connection: Connection, name: string, args: (string | Buffer)[]): Promise<Reply> {
-  if (!connection.isReady) return Promise.reject(new KasagiError('store-lost', 'not connected to Redis'))
+  if (!canSend(connection)) return Promise.reject(new KasagiError('store-lost', 'not connected to Redis'))
   cork(connection)
   return answered(connection.redis.callBuffer(name, ...args) as Promise<Reply>)
 }

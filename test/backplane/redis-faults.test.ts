@@ -54,6 +54,24 @@ describe('redis, faults', () => {
     expect(await b.claim('a:1', { seen: 0, version: 1, take: 'orphaned' })).toMatchObject({ kind: 'held', lease: { instance: a.instance, epoch } })
   })
 
+  it('redis: from the moment at which a call is refused, a message is refused too', async () => {
+    const server = await redis(), a = await instance(server.url), epoch = await granted(a, 'a:1')
+    const killed = server.kill('SIGKILL')
+    let refusedAtOnce = 0
+    // Each turn of the loop, so that one comes when the end of the connection was read, and its close is not told yet.
+    for (let after = 0; after < 20; await new Promise((resolve) => { setImmediate(resolve) })) {
+      let code = ''
+      a.publish('a:1', unlogged(epoch, 2)).catch((error: Error & { code?: string }) => { code = error.code ?? error.message })
+      const isSent = a.send(1, new Uint8Array(1))
+      for (let n = 0; n < 20; n++) await Promise.resolve()
+      if (code !== '') refusedAtOnce++
+      expect(isSent && code !== '', `a call is refused (${code}), told ${a.told.join()}`).toBe(false)
+      if (a.told.length > 0) after++
+    }
+    expect(refusedAtOnce).toBeGreaterThan(0)
+    await killed
+  })
+
   it('redis: killed and back empty: nothing may be written until the owner has renewed, which puts back whose the room is', async () => {
     const server = await redis(), a = await instance(server.url), b = await instance(server.url), epoch = await granted(a, 'a:1', 0, 3)
     await a.store('a:1', epoch, snapshotAt(epoch, 5))
